@@ -1,0 +1,139 @@
+//! One attempt: one call, or one push to the user's devices.
+
+use alloc::string::String;
+
+use crate::time::Timestamp;
+use crate::words::{AttemptState, CallerIdStep, Channel, Reason};
+
+/// One attempt to reach the person. Times are milliseconds since the challenge was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Attempt {
+    /// Its number within the challenge, from 1.
+    #[n(0)]
+    pub number: u8,
+    /// Its channel.
+    #[n(1)]
+    pub channel: Channel,
+    /// The step of the request that it belongs to, from 0.
+    #[n(2)]
+    pub step: u8,
+    /// Where it stands.
+    #[n(3)]
+    pub state: AttemptState,
+    /// When it was reserved.
+    #[n(4)]
+    pub reserved_ms: u32,
+    /// When it must be looked at again if nothing else happens.
+    #[n(5)]
+    pub check_at: Option<Timestamp>,
+    /// When the provider took it.
+    #[n(6)]
+    pub placed_ms: Option<u32>,
+    /// When the phone rang, or the app showed the challenge.
+    #[n(7)]
+    pub ringing_ms: Option<u32>,
+    /// When it was answered.
+    #[n(8)]
+    pub answered_ms: Option<u32>,
+    /// When it was over.
+    #[n(9)]
+    pub ended_ms: Option<u32>,
+    /// The provider's id of the call.
+    #[n(10)]
+    pub sid: Option<String>,
+    /// The caller ID that was sent.
+    #[n(11)]
+    pub caller_id: Option<CallerId>,
+    /// How many prompts were served; for a push, how often it was sent.
+    #[n(12)]
+    pub rounds: u8,
+    /// How it ended, where it was this attempt that ended and not the challenge.
+    #[n(13)]
+    pub reason: Option<Reason>,
+    /// The provider's own code.
+    #[n(14)]
+    pub provider_code: Option<u32>,
+    /// The SIP status.
+    #[n(15)]
+    pub sip: Option<u16>,
+    /// How long the call lasted, in seconds.
+    #[n(16)]
+    pub duration_s: Option<u32>,
+    /// Whether its end was asked for, by TwiML or at the provider.
+    #[n(17)]
+    pub hang_up_sent: bool,
+}
+
+/// A caller ID and how it was chosen.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct CallerId {
+    /// The number of the pool that was sent, in E.164 form: the fleet's own, not a person's.
+    #[n(0)]
+    pub number: String,
+    /// The step of the caller-ID plan.
+    #[n(1)]
+    pub step: CallerIdStep,
+}
+
+impl Attempt {
+    /// A new attempt that nothing was done for yet.
+    #[must_use]
+    pub fn new(number: u8, channel: Channel, step: u8, reserved_ms: u32) -> Self {
+        Self {
+            number,
+            channel,
+            step,
+            state: AttemptState::Reserved,
+            reserved_ms,
+            check_at: None,
+            placed_ms: None,
+            ringing_ms: None,
+            answered_ms: None,
+            ended_ms: None,
+            sid: None,
+            caller_id: None,
+            rounds: 0,
+            reason: None,
+            provider_code: None,
+            sip: None,
+            duration_s: None,
+            hang_up_sent: false,
+        }
+    }
+
+    /// Whether it is neither over nor fenced.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        !matches!(self.state, AttemptState::Ended | AttemptState::Superseded)
+    }
+
+    /// Whether its call may exist at the provider, for all that is known: then its line is kept leased.
+    #[must_use]
+    pub const fn may_ring(&self) -> bool {
+        matches!(self.channel, Channel::Voice)
+            && matches!(
+                self.state,
+                AttemptState::Dialing
+                    | AttemptState::Unknown
+                    | AttemptState::Placed
+                    | AttemptState::Ringing
+                    | AttemptState::Answered
+                    | AttemptState::AwaitingInput
+            )
+    }
+}
+
+/// How far an attempt's state is along its way; an event never moves an attempt back.
+#[must_use]
+pub const fn rank(state: AttemptState) -> u8 {
+    match state {
+        AttemptState::Reserved => 0,
+        AttemptState::Dialing | AttemptState::Unknown | AttemptState::Sending => 1,
+        AttemptState::Placed | AttemptState::Pushed | AttemptState::PushFailed => 2,
+        AttemptState::Ringing => 3,
+        AttemptState::Answered | AttemptState::Opened => 4,
+        AttemptState::AwaitingInput => 5,
+        AttemptState::Superseded => 6,
+        AttemptState::Ended => 7,
+    }
+}

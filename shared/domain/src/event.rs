@@ -1,0 +1,187 @@
+//! What can happen to a challenge. Everything that needs a clock, a key or a socket has been found out
+//! before; an event carries only the findings.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::attempt::CallerId;
+use crate::ids::DeviceId;
+use crate::words::{Assurance, Reason};
+
+/// Something that happened to a challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// This process is about to POST the call: only whoever commits this may do so.
+    Dial {
+        /// The caller ID to send.
+        caller_id: CallerId,
+        /// After what time without news the attempt is looked at.
+        check_after: Duration,
+    },
+    /// The provider took the call.
+    Placed {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id.
+        sid: String,
+        /// After what time without news the attempt is looked at.
+        check_after: Duration,
+    },
+    /// The provider, or the network before it, proved that no call was placed.
+    NotPlaced {
+        /// The attempt.
+        attempt: u8,
+        /// Why.
+        reason: Reason,
+        /// The provider's code.
+        provider_code: Option<u32>,
+    },
+    /// The POST's answer was unclear: a call may exist.
+    Unclear {
+        /// The attempt.
+        attempt: u8,
+        /// After what time without news the attempt is looked at.
+        check_after: Duration,
+    },
+    /// The phone rings.
+    Ringing {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id.
+        sid: String,
+    },
+    /// The call was answered.
+    Answered {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id.
+        sid: String,
+    },
+    /// The provider fetched the first prompt.
+    Prompted {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id.
+        sid: String,
+    },
+    /// The person keyed something at a prompt, or nothing in time.
+    Keyed {
+        /// The attempt.
+        attempt: u8,
+        /// Which prompt it answers, from 1: an answer to an earlier one is stale.
+        round: u8,
+        /// What was keyed.
+        entry: Entry,
+    },
+    /// The call is over.
+    CallEnded {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id.
+        sid: String,
+        /// Why it failed; `None` when media flowed and the call completed.
+        reason: Option<Reason>,
+        /// The SIP status.
+        sip: Option<u16>,
+        /// How long it lasted, in seconds.
+        duration_s: Option<u32>,
+    },
+    /// The call was looked up at the provider and is still alive.
+    StillAlive {
+        /// The attempt.
+        attempt: u8,
+        /// When to look again.
+        check_after: Duration,
+    },
+    /// Nobody knows of the call, or nobody can say: the attempt is given up.
+    Lost {
+        /// The attempt.
+        attempt: u8,
+    },
+    /// The end of a call was asked for at the provider.
+    HangUpSent {
+        /// The attempt.
+        attempt: u8,
+        /// When to look whether it has ended.
+        check_after: Duration,
+    },
+    /// A push is about to be sent.
+    Send {
+        /// After what time without news the attempt is looked at; `None` where a message in the broker
+        /// keeps watch instead.
+        check_after: Option<Duration>,
+    },
+    /// The push is about to be sent once more, under the same collapse id.
+    Resend {
+        /// The attempt.
+        attempt: u8,
+    },
+    /// The push service took the push for at least one device.
+    Pushed {
+        /// The attempt.
+        attempt: u8,
+    },
+    /// No device took the push.
+    PushFailed {
+        /// The attempt.
+        attempt: u8,
+        /// Why.
+        reason: Reason,
+        /// The provider's HTTP status or code.
+        provider_code: Option<u32>,
+    },
+    /// The app shows the challenge.
+    Opened,
+    /// A device answered, with a valid signature.
+    Decided {
+        /// The device.
+        device: DeviceId,
+        /// Its answer.
+        decision: Decision,
+    },
+    /// A rule stops the challenge.
+    Halt {
+        /// Which.
+        reason: Reason,
+    },
+    /// The portal called it off.
+    Cancel,
+    /// The step's own time is over, or an attempt was not heard of: look at the attempt that is due.
+    Check {
+        /// The attempt.
+        attempt: u8,
+    },
+    /// The time for the answer is over.
+    Expire,
+}
+
+/// What was keyed at a prompt, compared already where there is something to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Nothing within the prompt's time.
+    Nothing,
+    /// `#` alone.
+    Confirm,
+    /// The number on the portal's screen, then `#`.
+    Match,
+    /// Other digits.
+    Other,
+}
+
+/// A device's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Approve {
+        /// Whether the number on the portal's screen was typed rightly; `None` when none was typed.
+        number: Option<bool>,
+        /// How strong the proof is.
+        assurance: Assurance,
+    },
+    /// "It is not me."
+    NotMe,
+    /// No, by mistake or without a reason.
+    Decline,
+    /// "I do not want this any more."
+    Cancel,
+}

@@ -1,0 +1,232 @@
+//! Names of things: portals, users, challenges, devices.
+
+use alloc::sync::Arc;
+use core::fmt;
+use uuid::Uuid;
+
+use crate::time::Timestamp;
+
+/// Why a text is not a valid id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// Not a portal's name.
+    #[error("must be 1 to 32 of a-z, 0-9 and '-'")]
+    Portal,
+    /// Not a user's id.
+    #[error("must be 1 to 128 characters without spaces or control characters")]
+    User,
+    /// Not a challenge's id.
+    #[error("must be a UUIDv7 (RFC 9562) in its usual form of 36 characters")]
+    Challenge,
+    /// Not a device's id.
+    #[error("must be a UUID in its usual form of 36 characters")]
+    Device,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $error:ident, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the text and wraps it.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.into())) } else { Err(InvalidId::$error) }
+            }
+
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl<C> minicbor::Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                e.str(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> minicbor::Decode<'b, C> for $name {
+            fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+                Self::parse(d.str()?).map_err(minicbor::decode::Error::message)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A portal's name: the RabbitMQ user under which it publishes. 1 to 32 of `a-z`, `0-9`, `-`.
+    PortalName,
+    Portal,
+    |text| (1..=32).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+);
+
+text_id!(
+    /// A user's id, as the portals name the user. 1 to 128 characters, no spaces, no control characters.
+    UserId,
+    User,
+    |text| {
+        (1..=128).contains(&text.chars().count())
+            && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+    }
+);
+
+/// A challenge's id: a UUIDv7 that the portal chose, whose time says when it asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChallengeId(Uuid);
+
+impl ChallengeId {
+    /// Reads the usual form of 36 characters.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if text.len() != 36 {
+            return Err(InvalidId::Challenge);
+        }
+        Uuid::try_parse(text).ok().and_then(Self::from_uuid).ok_or(InvalidId::Challenge)
+    }
+
+    /// Wraps a UUID; `None` unless it is a version 7 of the RFC 9562 variant.
+    #[must_use]
+    pub fn from_uuid(uuid: Uuid) -> Option<Self> {
+        (uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122).then_some(Self(uuid))
+    }
+
+    /// Makes an id from its time and 74 random bits (the surplus bits of `random` are ignored).
+    #[must_use]
+    pub fn from_parts(at: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// The UUID.
+    #[must_use]
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// The 16 bytes of the UUID.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The time inside the id, to the millisecond (RFC 9562, section 5.7).
+    #[must_use]
+    pub fn created_at(self) -> Timestamp {
+        let millis = self.0.as_bytes().iter().take(6).fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
+        Timestamp::from_micros(millis * 1_000)
+    }
+}
+
+impl fmt::Display for ChallengeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An authenticator device's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId(Uuid);
+
+impl DeviceId {
+    /// Reads the usual form of 36 characters.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if text.len() != 36 {
+            return Err(InvalidId::Device);
+        }
+        Uuid::try_parse(text).map(Self).map_err(|_| InvalidId::Device)
+    }
+
+    /// Wraps any UUID.
+    #[must_use]
+    pub fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The UUID.
+    #[must_use]
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<C> minicbor::Encode<C> for DeviceId {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(self.0.as_bytes())?.ok()
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for DeviceId {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Uuid::from_slice(d.bytes()?).map(Self).map_err(minicbor::decode::Error::message)
+    }
+}
+
+/// What identifies a challenge: portals are strangers to each other, so the portal is part of the key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChallengeKey {
+    /// The challenge's id.
+    pub id: ChallengeId,
+    /// The portal that asked.
+    pub portal: PortalName,
+}
+
+impl fmt::Display for ChallengeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.portal, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portal_name_is_short_and_plain() {
+        for good in ["operations", "a", "portal-2"] {
+            assert!(PortalName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Operations", "a.b", "a/b", "ü", "a b", &"x".repeat(33)] {
+            assert!(PortalName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_id_is_a_version_7_uuid_and_tells_its_time() {
+        let at = Timestamp::from_micros(1_790_000_000_123_000);
+        let id = ChallengeId::from_parts(at, [7; 10]);
+        assert_eq!(id.created_at(), at);
+        assert_eq!(ChallengeId::parse(&alloc::format!("{id}")), Ok(id));
+        assert!(ChallengeId::parse("f47ac10b-58cc-4372-a567-0e02b2c3d479").is_err());
+        assert!(ChallengeId::parse(&alloc::format!("{{{id}}}")).is_err());
+    }
+}

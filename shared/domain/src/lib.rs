@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+extern crate alloc;
+
+mod attempt;
+mod challenge;
+mod event;
+mod failure;
+mod ids;
+mod open;
+mod owed;
+mod phone;
+mod portal;
+mod request;
+mod step;
+mod time;
+mod user;
+mod words;
+
+pub use attempt::{Attempt, CallerId, rank};
+pub use challenge::{Challenge, End, Live, Unreadable};
+pub use event::{Decision, Entry, Event};
+pub use failure::FailureClass;
+pub use ids::{ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, UserId};
+pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, open, tombstone};
+pub use owed::{Effect, Watch, owed, watch_changes};
+pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
+pub use portal::{InvalidPolicy, Policy, Portal};
+pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
+pub use step::{HANG_UP_CHECK, LEAST_STEP, MAX_TRIES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, step};
+pub use time::Timestamp;
+pub use user::{Device, Phone, PushToken, User};
+pub use words::{
+    Assurance, AttemptState, CallMode, CallerIdStep, ChallengeResult, Channel, PhoneKind, PhoneRole,
+    Progress, Purpose, Reason, Refusal,
+};

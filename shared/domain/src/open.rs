@@ -1,0 +1,200 @@
+//! `open`: what a request becomes at acceptance, given the user and the portal's policy.
+//!
+//! A request that cannot be carried out becomes a challenge that has ended already, so that its portal
+//! finds the outcome where it looks for it. Only what is no proper request at all is refused.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::challenge::{Challenge, End, Live};
+use crate::ids::ChallengeKey;
+use crate::portal::Portal;
+use crate::request::{Alternative, Ask, AskedStep, Context, Request, Step, Target};
+use crate::time::Timestamp;
+use crate::user::User;
+use crate::words::{CallMode, Channel, PhoneRole, Purpose, Reason, Refusal};
+
+/// How long an outcome can be collected after its deadline.
+pub const COLLECT: Duration = Duration::from_mins(5);
+/// The longest time that a challenge may wait for its answer.
+pub const LONGEST: Duration = Duration::from_mins(10);
+/// An id whose own time is older than this is refused.
+pub const OLDEST_ID: Duration = Duration::from_mins(15);
+/// An id whose own time is further ahead than this is refused.
+pub const AHEAD_ID: Duration = Duration::from_mins(1);
+
+/// Why a request did not become a challenge.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{refusal}: {field} {rule}")]
+pub struct NotOpened {
+    /// The word for it.
+    pub refusal: Refusal,
+    /// The field that is at fault.
+    pub field: &'static str,
+    /// What is allowed there.
+    pub rule: &'static str,
+}
+
+/// Makes a challenge of a request, in version 1. `user` is `None` when there is no such user.
+pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> Result<Challenge, NotOpened> {
+    check_id(&ask.key, now)?;
+    if ask.purpose != Purpose::SignIn {
+        return Err(refused(
+            Refusal::NotPermitted,
+            "purpose",
+            "must be sign_in: only the fleet itself tests enrollments",
+        ));
+    }
+    let answer_by = answer_by(ask, portal, now)?;
+    // A user whom this portal may not challenge looks to it like one that does not exist.
+    let user = user.filter(|user| portal.audiences.contains(&user.audience));
+    let (steps, reason) = match plan(ask, user, portal) {
+        Ok(steps) => (steps, (now >= answer_by).then_some(Reason::NotStarted)),
+        Err(reason) => (Vec::new(), Some(reason)),
+    };
+    let pushes = steps.iter().any(|step| step.channel() == Channel::Push);
+    if pushes && ask.number_match.is_none() && !portal.policy.approve_only {
+        return Err(refused(
+            Refusal::InvalidRequest,
+            "number_match",
+            "is required for a push by this portal's policy: the digits that its page shows",
+        ));
+    }
+    let alternatives = alternatives(&steps, user, portal);
+    let request = Request {
+        user: Some(ask.user.clone()),
+        purpose: ask.purpose,
+        steps,
+        mode: if ask.number_match.is_some() { CallMode::NumberMatch } else { CallMode::Key },
+        number_match: ask.number_match,
+        accepted_at: now,
+        answer_by,
+        collect_by: answer_by.plus(COLLECT),
+        locale: ask.locale.clone().unwrap_or_else(|| portal.policy.locale.clone()),
+        context: ask.context.clone(),
+        alternatives,
+        prompts: portal.policy.prompts,
+        body_hash: ask.body_hash,
+    };
+    Ok(first_version(ask.key.clone(), request, reason, now))
+}
+
+/// The tombstone that a cancel leaves when its request has not come yet: the request then finds it.
+pub fn tombstone(key: ChallengeKey, portal: &Portal, now: Timestamp) -> Result<Challenge, NotOpened> {
+    check_id(&key, now)?;
+    let answer_by = now.plus(LONGEST);
+    let request = Request {
+        user: None,
+        purpose: Purpose::SignIn,
+        steps: Vec::new(),
+        mode: CallMode::Key,
+        number_match: None,
+        accepted_at: now,
+        answer_by,
+        collect_by: answer_by.plus(COLLECT),
+        locale: portal.policy.locale.clone(),
+        context: Context::default(),
+        alternatives: Vec::new(),
+        prompts: portal.policy.prompts,
+        body_hash: [0; 32],
+    };
+    Ok(first_version(key, request, Some(Reason::CallerCanceled), now))
+}
+
+fn first_version(key: ChallengeKey, request: Request, reason: Option<Reason>, now: Timestamp) -> Challenge {
+    let end = reason.map(|reason| End { reason, assurance: None, at: now, version: 1, device: None });
+    Challenge { key, version: 1, request: Arc::new(request), live: Live { end, ..Live::default() } }
+}
+
+const fn refused(refusal: Refusal, field: &'static str, rule: &'static str) -> NotOpened {
+    NotOpened { refusal, field, rule }
+}
+
+fn check_id(key: &ChallengeKey, now: Timestamp) -> Result<(), NotOpened> {
+    let created = key.id.created_at();
+    if created < now.minus(OLDEST_ID) || created > now.plus(AHEAD_ID) {
+        return Err(refused(
+            Refusal::StaleId,
+            "challenge_id",
+            "must be a UUIDv7 made at most 15 minutes ago and at most 1 minute ahead",
+        ));
+    }
+    Ok(())
+}
+
+fn answer_by(ask: &Ask, portal: &Portal, now: Timestamp) -> Result<Timestamp, NotOpened> {
+    let Some(asked) = ask.answer_by else {
+        return Ok(now.plus(Duration::from_secs(u64::from(portal.policy.answer_within_s))));
+    };
+    if asked > now.plus(LONGEST) {
+        return Err(refused(Refusal::InvalidRequest, "answer_by", "must be at most 10 minutes ahead"));
+    }
+    Ok(asked)
+}
+
+/// The steps that the request and the user's enrollment come to, or why there is none.
+fn plan(ask: &Ask, user: Option<&User>, portal: &Portal) -> Result<Vec<Step>, Reason> {
+    let user = user.ok_or(Reason::NoMethod)?;
+    if user.blocked {
+        return Err(Reason::UserBlocked);
+    }
+    let asked = if ask.workflow.is_empty() {
+        let channel = ask.channel.unwrap_or(user.method);
+        alloc::vec![AskedStep { channel, target: ask.target, timeout: None }]
+    } else {
+        ask.workflow.clone()
+    };
+    let mut steps = Vec::with_capacity(asked.len());
+    let mut missing = None;
+    for one in &asked {
+        match plan_step(one, user, portal) {
+            Ok(step) => steps.push(step),
+            Err(reason) => missing = missing.or(Some(reason)),
+        }
+    }
+    // A step that this user cannot go is left out; only when none is left is that the outcome.
+    if steps.is_empty() { Err(missing.unwrap_or(Reason::NoMethod)) } else { Ok(steps) }
+}
+
+fn plan_step(asked: &AskedStep, user: &User, portal: &Portal) -> Result<Step, Reason> {
+    if !portal.policy.channels.contains(&asked.channel) {
+        return Err(Reason::MethodNotAllowed);
+    }
+    match asked.channel {
+        Channel::Voice => {
+            let phone = asked.target.phone().and_then(|role| user.phone(role)).ok_or(Reason::NoMethod)?;
+            Ok(Step::Voice { phone: phone.clone(), ring_s: portal.policy.ring_s })
+        }
+        Channel::Push => {
+            let device = match asked.target {
+                Target::Device(device) => Some(device),
+                Target::Primary | Target::Backup => None,
+            };
+            let known = user.devices.iter().any(|have| device.is_none_or(|device| device == have.id));
+            let timeout_ms = asked.timeout.and_then(|timeout| u32::try_from(timeout.as_millis()).ok());
+            if known { Ok(Step::Push { device, timeout_ms }) } else { Err(Reason::NoDevice) }
+        }
+        Channel::Totp => Err(Reason::NoMethod),
+    }
+}
+
+/// What the user could try instead: every verified phone and the devices that are not a step already.
+fn alternatives(steps: &[Step], user: Option<&User>, portal: &Portal) -> Vec<Alternative> {
+    let Some(user) = user.filter(|user| !user.blocked) else { return Vec::new() };
+    let calls = |role| {
+        steps.iter().any(|step| match step {
+            Step::Voice { phone, .. } => phone.role == role,
+            Step::Push { .. } => false,
+        })
+    };
+    let allowed = |channel| portal.policy.channels.contains(&channel);
+    let phones = [(PhoneRole::Primary, Target::Primary), (PhoneRole::Backup, Target::Backup)]
+        .into_iter()
+        .filter(|(role, _)| allowed(Channel::Voice) && user.phone(*role).is_some() && !calls(*role))
+        .map(|(_, target)| Alternative { channel: Channel::Voice, target });
+    let pushes = steps.iter().any(|step| step.channel() == Channel::Push);
+    let push = (allowed(Channel::Push) && !user.devices.is_empty() && !pushes)
+        .then_some(Alternative { channel: Channel::Push, target: Target::Primary });
+    phones.chain(push).collect()
+}

@@ -1,0 +1,90 @@
+//! `owed`: what is still to be done for a challenge. It follows from the state alone, so any process can
+//! finish what another began.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::challenge::Challenge;
+use crate::time::Timestamp;
+use crate::words::{AttemptState, Channel};
+
+/// Something that is to be done for a challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Place the call of the current step.
+    Dial,
+    /// Send the push of the current step.
+    Push,
+    /// End a call that nobody waits for any more.
+    HangUp {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id of the call.
+        sid: String,
+    },
+}
+
+/// Everything that is owed for the challenge, beside telling its portal of a version not yet told.
+#[must_use]
+pub fn owed(challenge: &Challenge) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let waiting = match challenge.live.attempts.last() {
+        None => true,
+        Some(attempt) => attempt.state == AttemptState::Reserved,
+    };
+    if challenge.is_open()
+        && waiting
+        && let Some(step) = challenge.current_step()
+    {
+        effects.push(match step.channel() {
+            Channel::Push => Effect::Push,
+            Channel::Voice | Channel::Totp => Effect::Dial,
+        });
+    }
+    for attempt in &challenge.live.attempts {
+        let unwanted = !challenge.is_open() || attempt.state == AttemptState::Superseded;
+        if unwanted
+            && !attempt.hang_up_sent
+            && (attempt.may_ring() || attempt.state == AttemptState::Superseded)
+            && let Some(sid) = &attempt.sid
+        {
+            effects.push(Effect::HangUp { attempt: attempt.number, sid: sid.clone() });
+        }
+    }
+    effects
+}
+
+/// A change to the row that keeps watch over one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// The attempt must be looked at by then; its line, if it has one, stays leased.
+    Until {
+        /// The attempt.
+        attempt: u8,
+        /// When.
+        check_at: Timestamp,
+    },
+    /// Nothing is left to watch; the line is free.
+    Over {
+        /// The attempt.
+        attempt: u8,
+    },
+}
+
+/// How the watch over the attempts changes between two versions.
+#[must_use]
+pub fn watch_changes(before: Option<&Challenge>, after: &Challenge) -> Vec<Watch> {
+    let earlier = |number| before.and_then(|c| c.attempt(number)).and_then(|a| a.check_at);
+    after
+        .live
+        .attempts
+        .iter()
+        .filter_map(|attempt| match (earlier(attempt.number), attempt.check_at) {
+            (was, Some(check_at)) if was != Some(check_at) => {
+                Some(Watch::Until { attempt: attempt.number, check_at })
+            }
+            (Some(_), None) => Some(Watch::Over { attempt: attempt.number }),
+            (_, Some(_)) | (None, None) => None,
+        })
+        .collect()
+}

@@ -1,0 +1,124 @@
+//! A portal and its policy: what it may ask for, of whom, and what its users are told.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::ids::PortalName;
+use crate::words::Channel;
+
+/// A portal, as operations registered it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portal {
+    /// Its name: the RabbitMQ user under which it publishes.
+    pub name: PortalName,
+    /// The organisation's name as the greeting says it and the app shows it.
+    pub title: String,
+    /// The audiences whose users it may challenge.
+    pub audiences: Vec<String>,
+    /// What it may ask for and how.
+    pub policy: Policy,
+}
+
+/// A portal's policy. Stored as JSON; a field that is absent has its default.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// The channels that this portal may use.
+    pub channels: Vec<Channel>,
+    /// Whether a push may be approved by a tap alone. Named weak; off unless the portal asks for it.
+    pub approve_only: bool,
+    /// Seconds until a challenge must be answered when the request does not say, 10 to 600.
+    pub answer_within_s: u16,
+    /// How long a phone rings, in seconds, 5 to 60.
+    pub ring_s: u8,
+    /// How often the prompt of a call is played before the call ends for want of a key, 1 to 5.
+    pub prompts: u8,
+    /// The locale for prompts and help where the request names none (BCP 47).
+    pub locale: String,
+    /// What to tell a user whose challenge failed, by locale.
+    pub help: BTreeMap<String, String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            channels: alloc::vec![Channel::Voice, Channel::Push],
+            approve_only: false,
+            answer_within_s: 120,
+            ring_s: 30,
+            prompts: 3,
+            locale: "en-US".into(),
+            help: BTreeMap::new(),
+        }
+    }
+}
+
+/// A policy breaks one of its own rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("policy field `{field}` must be {allowed}")]
+pub struct InvalidPolicy {
+    /// The field.
+    pub field: &'static str,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+impl Policy {
+    /// Checks every range that the fields promise.
+    pub fn check(&self) -> Result<(), InvalidPolicy> {
+        let rules = [
+            (!self.channels.is_empty(), "channels", "a list of at least one channel"),
+            ((10..=600).contains(&self.answer_within_s), "answer_within_s", "10 to 600 seconds"),
+            ((5..=60).contains(&self.ring_s), "ring_s", "5 to 60 seconds"),
+            ((1..=5).contains(&self.prompts), "prompts", "1 to 5"),
+            ((2..=35).contains(&self.locale.len()), "locale", "a BCP 47 tag of 2 to 35 characters"),
+        ];
+        match rules.into_iter().find(|(holds, _, _)| !holds) {
+            None => Ok(()),
+            Some((_, field, allowed)) => Err(InvalidPolicy { field, allowed }),
+        }
+    }
+
+    /// How long a phone rings.
+    #[must_use]
+    pub fn ring(&self) -> Duration {
+        Duration::from_secs(u64::from(self.ring_s))
+    }
+
+    /// The help text for a locale: the locale itself, its language, the portal's own locale, any.
+    #[must_use]
+    pub fn help(&self, locale: &str) -> Option<&str> {
+        let language = |tag: &str| tag.split('-').next().map(String::from).unwrap_or_default();
+        let find = |tag: &str| {
+            self.help.get(tag).or_else(|| {
+                let wanted = language(tag);
+                self.help.iter().find(|(have, _)| language(have) == wanted).map(|(_, text)| text)
+            })
+        };
+        find(locale).or_else(|| find(&self.locale)).or_else(|| self.help.values().next()).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_falls_back_from_locale_to_language_to_the_portals_own() {
+        let mut policy = Policy::default();
+        policy.help.insert("en-US".into(), "call the help desk".into());
+        policy.help.insert("es".into(), "llame".into());
+        assert_eq!(policy.help("es-MX"), Some("llame"));
+        assert_eq!(policy.help("fr-FR"), Some("call the help desk"));
+        assert_eq!(Policy::default().help("fr-FR"), None);
+    }
+
+    #[test]
+    fn a_policy_out_of_range_names_its_field() {
+        let policy = Policy { ring_s: 90, ..Policy::default() };
+        assert_eq!(policy.check().unwrap_err().field, "ring_s");
+        assert_eq!(Policy::default().check(), Ok(()));
+    }
+}

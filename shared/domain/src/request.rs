@@ -1,0 +1,199 @@
+//! What a portal asked for (`Ask`), and what the fleet made of it at acceptance (`Request`).
+//!
+//! A `Request` never changes again: its row column is written once, and everything that a later process
+//! needs to carry the challenge on stands in it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::ids::{ChallengeKey, DeviceId, UserId};
+use crate::time::Timestamp;
+use crate::user::Phone;
+use crate::words::{CallMode, Channel, PhoneRole, Purpose};
+
+/// A portal's request after its form was checked, before anything is known about the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Portal and challenge id.
+    pub key: ChallengeKey,
+    /// Whom to challenge.
+    pub user: UserId,
+    /// What for.
+    pub purpose: Purpose,
+    /// The channel of the routing key; `None` for the user's own method.
+    pub channel: Option<Channel>,
+    /// Which phone or device.
+    pub target: Target,
+    /// The order of channels, if the portal gave one; it takes precedence over `channel`.
+    pub workflow: Vec<AskedStep>,
+    /// The keyed hash of the digits that the portal shows, if it shows any.
+    pub number_match: Option<[u8; 16]>,
+    /// When the answer must be there; the policy's default if absent.
+    pub answer_by: Option<Timestamp>,
+    /// The locale for prompts and help (BCP 47).
+    pub locale: Option<String>,
+    /// What the app and the prompts may show about the sign-in.
+    pub context: Context,
+    /// SHA-256 of the JCS form (RFC 8785) of the request's `data`.
+    pub body_hash: [u8; 32],
+}
+
+/// One step of the order of channels that a portal asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedStep {
+    /// The channel.
+    pub channel: Channel,
+    /// Which phone or device.
+    pub target: Target,
+    /// When to go on to the next step.
+    pub timeout: Option<Duration>,
+}
+
+/// Which of the user's phones or devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub enum Target {
+    /// The primary phone; all devices.
+    #[default]
+    #[n(0)]
+    Primary,
+    /// The backup phone.
+    #[n(1)]
+    Backup,
+    /// One device.
+    #[n(2)]
+    Device(#[n(0)] DeviceId),
+}
+
+impl Target {
+    /// The phone of this target; `None` for a device.
+    #[must_use]
+    pub const fn phone(self) -> Option<PhoneRole> {
+        match self {
+            Self::Primary => Some(PhoneRole::Primary),
+            Self::Backup => Some(PhoneRole::Backup),
+            Self::Device(_) => None,
+        }
+    }
+}
+
+/// What the portal tells about the sign-in, shown to the person. Lengths are checked when it arrives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Context {
+    /// The application that is signed in to.
+    #[n(0)]
+    pub application: Option<String>,
+    /// The address from which the person signs in.
+    #[n(1)]
+    pub client_ip: Option<String>,
+    /// Where that is.
+    #[n(2)]
+    pub place: Option<String>,
+    /// The portal's own fields, at most 20, in its order.
+    #[n(3)]
+    pub fields: Vec<Field>,
+}
+
+/// A field of the portal's own.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Field {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Its value.
+    #[n(1)]
+    pub value: String,
+}
+
+/// An accepted request, with the way that was chosen for it.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Request {
+    /// Whom to challenge; `None` only for a cancel that came before its request.
+    #[n(0)]
+    pub user: Option<UserId>,
+    /// What for.
+    #[n(1)]
+    pub purpose: Purpose,
+    /// The steps in order; empty when the challenge ended at acceptance.
+    #[n(2)]
+    pub steps: Vec<Step>,
+    /// What a called person is asked to key.
+    #[n(3)]
+    pub mode: CallMode,
+    /// The keyed hash of the digits that the portal shows.
+    #[n(4)]
+    #[cbor(with = "minicbor::bytes")]
+    pub number_match: Option<[u8; 16]>,
+    /// When it was accepted.
+    #[n(5)]
+    pub accepted_at: Timestamp,
+    /// When the answer must be there.
+    #[n(6)]
+    pub answer_by: Timestamp,
+    /// Until when the outcome can be collected.
+    #[n(7)]
+    pub collect_by: Timestamp,
+    /// The locale for prompts and help.
+    #[n(8)]
+    pub locale: String,
+    /// What the portal tells about the sign-in.
+    #[n(9)]
+    pub context: Context,
+    /// What the user could try instead, were this to fail.
+    #[n(10)]
+    pub alternatives: Vec<Alternative>,
+    /// How often a call's prompt is played.
+    #[n(11)]
+    pub prompts: u8,
+    /// SHA-256 of the JCS form of the request's `data`; zeros for a cancel that came before its request.
+    #[n(12)]
+    #[cbor(with = "minicbor::bytes")]
+    pub body_hash: [u8; 32],
+}
+
+/// One way to reach the person, ready to be gone.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub enum Step {
+    /// A call.
+    #[n(0)]
+    Voice {
+        /// The phone to call.
+        #[n(0)]
+        phone: Phone,
+        /// How long it rings, in seconds.
+        #[n(1)]
+        ring_s: u8,
+    },
+    /// A push to all active devices, or to one.
+    #[n(1)]
+    Push {
+        /// The one device, if the portal named it.
+        #[n(0)]
+        device: Option<DeviceId>,
+        /// After how many milliseconds without an answer the next step follows.
+        #[n(1)]
+        timeout_ms: Option<u32>,
+    },
+}
+
+impl Step {
+    /// The step's channel.
+    #[must_use]
+    pub const fn channel(&self) -> Channel {
+        match self {
+            Self::Voice { .. } => Channel::Voice,
+            Self::Push { .. } => Channel::Push,
+        }
+    }
+}
+
+/// Something that the user could try instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Alternative {
+    /// By which channel.
+    #[n(0)]
+    pub channel: Channel,
+    /// To which phone or device.
+    #[n(1)]
+    pub target: Target,
+}

@@ -1,0 +1,91 @@
+//! What accepting a challenge has to know of a user.
+//!
+//! Numbers and keys are opaque here: records opens them where they are used.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::ids::{DeviceId, UserId};
+use crate::words::{Channel, PhoneKind, PhoneRole};
+
+/// A user with everything that can be challenged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user's id.
+    pub id: UserId,
+    /// Which portals may challenge the user: those that name this audience.
+    pub audience: String,
+    /// The method that the user chose.
+    pub method: Channel,
+    /// Whether help desk or a fraud report has blocked the user.
+    pub blocked: bool,
+    /// The user's phones, at most one of each role.
+    pub phones: Vec<Phone>,
+    /// The user's active devices.
+    pub devices: Vec<Device>,
+}
+
+impl User {
+    /// The user's verified phone of this role.
+    #[must_use]
+    pub fn phone(&self, role: PhoneRole) -> Option<&Phone> {
+        self.phones.iter().find(|phone| phone.role == role && phone.verified)
+    }
+}
+
+/// A phone, its number sealed.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Phone {
+    /// Which of the user's phones.
+    #[n(0)]
+    pub role: PhoneRole,
+    /// Where it stands.
+    #[n(1)]
+    pub kind: PhoneKind,
+    /// Whether a live call to it has been answered and confirmed.
+    #[n(2)]
+    pub verified: bool,
+    /// The number and extension, encrypted; records opens it.
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub sealed: Vec<u8>,
+    /// The number with its middle hidden, for outcomes.
+    #[n(4)]
+    pub masked: String,
+    /// Whether an extension is dialed after the answer.
+    #[n(5)]
+    pub has_extension: bool,
+}
+
+/// An activated authenticator device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The device's id.
+    pub id: DeviceId,
+    /// Where its pushes go; `None` for an app that only polls.
+    pub push_token: Option<PushToken>,
+}
+
+/// An FCM registration token or installation id. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushToken(String);
+
+impl PushToken {
+    /// Wraps a token.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// The token itself, for the request to the push service and nothing else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl core::fmt::Debug for PushToken {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("PushToken(***)")
+    }
+}

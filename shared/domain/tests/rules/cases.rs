@@ -1,0 +1,207 @@
+//! Challenges in every state, and one of every event.
+
+use std::time::Duration;
+
+use fleet_domain::{
+    Ask, Assurance, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Context, Decision,
+    Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, Policy, Portal, PortalName, Purpose, Reason,
+    Target, Timestamp, User, UserId, open, step,
+};
+
+/// Seconds from the start of a test's time to the deadline of its challenge.
+pub(crate) const ANSWER_BY_S: u64 = 120;
+
+/// A point in a test's time.
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_micros(1_790_000_000_000_000).plus(Duration::from_secs(seconds))
+}
+
+/// The provider's id of the call.
+pub(crate) const SID: &str = "CA00000000000000000000000000000001";
+
+pub(crate) fn device() -> DeviceId {
+    DeviceId::parse("00000000-0000-8000-8000-000000000001").unwrap()
+}
+
+fn phone(role: PhoneRole) -> Phone {
+    Phone {
+        role,
+        kind: PhoneKind::Mobile,
+        verified: true,
+        sealed: vec![1, 2, 3],
+        masked: "+1919*****00".into(),
+        has_extension: false,
+    }
+}
+
+pub(crate) fn user() -> User {
+    User {
+        id: UserId::parse("alice").unwrap(),
+        audience: "staff".into(),
+        method: Channel::Voice,
+        blocked: false,
+        phones: vec![phone(PhoneRole::Primary), phone(PhoneRole::Backup)],
+        devices: vec![Device { id: device(), push_token: None }],
+    }
+}
+
+pub(crate) fn portal() -> Portal {
+    Portal {
+        name: PortalName::parse("operations").unwrap(),
+        title: "Operations Portal".into(),
+        audiences: vec!["staff".into()],
+        policy: Policy { approve_only: true, ..Policy::default() },
+    }
+}
+
+pub(crate) fn ask(channels: &[Channel], number_match: bool) -> Ask {
+    Ask {
+        key: ChallengeKey {
+            id: ChallengeId::from_parts(at(0), [7; 10]),
+            portal: PortalName::parse("operations").unwrap(),
+        },
+        user: UserId::parse("alice").unwrap(),
+        purpose: Purpose::SignIn,
+        channel: None,
+        target: Target::Primary,
+        workflow: channels
+            .iter()
+            .map(|channel| fleet_domain::AskedStep {
+                channel: *channel,
+                target: Target::Primary,
+                timeout: Some(Duration::from_secs(10)),
+            })
+            .collect(),
+        number_match: number_match.then_some([9; 16]),
+        answer_by: Some(at(ANSWER_BY_S)),
+        locale: None,
+        context: Context::default(),
+        body_hash: [5; 32],
+    }
+}
+
+pub(crate) fn opened(channels: &[Channel], number_match: bool) -> Challenge {
+    open(&ask(channels, number_match), Some(&user()), &portal(), at(0)).unwrap()
+}
+
+fn steps(challenge: &Challenge, events: &[Event]) -> Challenge {
+    events.iter().fold(challenge.clone(), |c, event| step(&c, event, at(1)).unwrap())
+}
+
+pub(crate) fn dial() -> Event {
+    let caller_id = CallerId { number: "+19195550100".into(), step: CallerIdStep::Local };
+    Event::Dial { caller_id, check_after: Duration::from_secs(10) }
+}
+
+fn placed() -> Event {
+    Event::Placed { attempt: 1, sid: SID.into(), check_after: Duration::from_secs(40) }
+}
+
+fn sid() -> String {
+    SID.into()
+}
+
+fn ended(reason: Option<Reason>) -> Event {
+    Event::CallEnded { attempt: 1, sid: sid(), reason, sip: Some(200), duration_s: Some(3) }
+}
+
+/// Challenges in every state that the rules know, by name.
+pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
+    let voice = opened(&[Channel::Voice], false);
+    let number = opened(&[Channel::Voice], true);
+    let both = opened(&[Channel::Voice, Channel::Push], false);
+    let push = opened(&[Channel::Push], false);
+    let push_then_voice = opened(&[Channel::Push, Channel::Voice], false);
+    let ringing = || Event::Ringing { attempt: 1, sid: sid() };
+    let answered = || Event::Answered { attempt: 1, sid: sid() };
+    let prompted = || Event::Prompted { attempt: 1, sid: sid() };
+    let unclear = || Event::Unclear { attempt: 1, check_after: Duration::from_secs(8) };
+    let send = || Event::Send { check_after: Some(Duration::from_secs(12)) };
+    let confirm = || Event::Keyed { attempt: 1, round: 1, entry: Entry::Confirm };
+    let failed = |reason| Event::PushFailed { attempt: 1, reason, provider_code: Some(503) };
+    vec![
+        ("voice queued", voice.clone()),
+        ("voice dialing", steps(&voice, &[dial()])),
+        ("voice unknown", steps(&voice, &[dial(), unclear()])),
+        ("voice placed", steps(&voice, &[dial(), placed()])),
+        ("voice ringing", steps(&voice, &[dial(), placed(), ringing()])),
+        ("voice answered", steps(&voice, &[dial(), placed(), answered()])),
+        ("voice awaiting input", steps(&voice, &[dial(), placed(), prompted()])),
+        ("voice awaiting a number", steps(&number, &[dial(), placed(), prompted()])),
+        ("voice given up", steps(&both, &[dial(), unclear(), Event::Lost { attempt: 1 }])),
+        ("voice failed, push reserved", steps(&both, &[dial(), placed(), ended(Some(Reason::NoAnswer))])),
+        ("voice canceled while dialing", steps(&voice, &[dial(), Event::Cancel])),
+        ("voice canceled while ringing", steps(&voice, &[dial(), placed(), ringing(), Event::Cancel])),
+        ("voice approved, call not over", steps(&voice, &[dial(), placed(), prompted(), confirm()])),
+        ("voice approved", steps(&voice, &[dial(), placed(), prompted(), confirm(), ended(None)])),
+        ("push queued", push.clone()),
+        ("push sending", steps(&push, &[send()])),
+        ("push sending again", steps(&push, &[send(), Event::Resend { attempt: 1 }])),
+        ("push pushed", steps(&push, &[send(), Event::Pushed { attempt: 1 }])),
+        ("push failed, list open", steps(&push, &[send(), failed(Reason::PushUndeliverable)])),
+        ("push opened", steps(&push, &[send(), Event::Pushed { attempt: 1 }, Event::Opened])),
+        ("push pushed, voice may follow", steps(&push_then_voice, &[send(), Event::Pushed { attempt: 1 }])),
+        (
+            "push failed, voice reserved",
+            steps(&push_then_voice, &[send(), failed(Reason::DeviceUnregistered)]),
+        ),
+        ("push declined", {
+            let decision = Event::Decided { device: device(), decision: Decision::Decline };
+            steps(&push, &[send(), Event::Pushed { attempt: 1 }, decision])
+        }),
+    ]
+}
+
+/// One of every event, by name.
+pub(crate) fn events() -> Vec<(&'static str, Event)> {
+    let attempt = 1;
+    let second = Duration::from_secs(5);
+    vec![
+        ("dial", dial()),
+        ("placed", placed()),
+        (
+            "not placed",
+            Event::NotPlaced { attempt, reason: Reason::InvalidNumber, provider_code: Some(21211) },
+        ),
+        ("unclear", Event::Unclear { attempt, check_after: second }),
+        ("ringing", Event::Ringing { attempt, sid: sid() }),
+        ("ringing elsewhere", Event::Ringing { attempt, sid: "CAother".into() }),
+        ("answered", Event::Answered { attempt, sid: sid() }),
+        ("prompted", Event::Prompted { attempt, sid: sid() }),
+        ("keyed nothing", Event::Keyed { attempt, round: 1, entry: Entry::Nothing }),
+        ("keyed nothing, last prompt", Event::Keyed { attempt, round: 3, entry: Entry::Nothing }),
+        ("keyed #", Event::Keyed { attempt, round: 1, entry: Entry::Confirm }),
+        ("keyed the number", Event::Keyed { attempt, round: 1, entry: Entry::Match }),
+        ("keyed other digits", Event::Keyed { attempt, round: 1, entry: Entry::Other }),
+        ("no answer", ended(Some(Reason::NoAnswer))),
+        ("rejected", ended(Some(Reason::RejectedCall))),
+        ("completed", ended(None)),
+        ("still alive", Event::StillAlive { attempt, check_after: second }),
+        ("lost", Event::Lost { attempt }),
+        ("hang-up sent", Event::HangUpSent { attempt, check_after: second }),
+        ("send", Event::Send { check_after: None }),
+        ("resend", Event::Resend { attempt }),
+        ("pushed", Event::Pushed { attempt }),
+        (
+            "push undeliverable",
+            Event::PushFailed { attempt, reason: Reason::PushUndeliverable, provider_code: None },
+        ),
+        (
+            "device unregistered",
+            Event::PushFailed { attempt, reason: Reason::DeviceUnregistered, provider_code: None },
+        ),
+        ("opened", Event::Opened),
+        (
+            "approved",
+            Event::Decided {
+                device: device(),
+                decision: Decision::Approve { number: None, assurance: Assurance::Approve },
+            },
+        ),
+        ("not me", Event::Decided { device: device(), decision: Decision::NotMe }),
+        ("halt", Event::Halt { reason: Reason::CallInProgress }),
+        ("cancel", Event::Cancel),
+        ("check", Event::Check { attempt }),
+        ("expire", Event::Expire),
+    ]
+}

@@ -1,0 +1,6 @@
+//! The rules as a table and as properties.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cases;
+mod properties;
+mod transitions;

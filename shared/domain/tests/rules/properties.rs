@@ -1,0 +1,199 @@
+//! What holds for any order, doubling and loss of events.
+
+use crate::cases::{at, events, opened};
+use fleet_domain::{AttemptState, Challenge, Channel, Effect, Event, Watch, owed, rank, step, watch_changes};
+use proptest::prelude::*;
+
+fn a_challenge() -> impl Strategy<Value = Challenge> {
+    let flows: [&[Channel]; 5] = [
+        &[Channel::Voice],
+        &[Channel::Push],
+        &[Channel::Voice, Channel::Push],
+        &[Channel::Push, Channel::Voice],
+        &[Channel::Push, Channel::Voice, Channel::Push],
+    ];
+    (prop::sample::select(flows.to_vec()), any::<bool>()).prop_map(|(flow, number)| opened(flow, number))
+}
+
+/// Events of any attempt, at times that go forward, past the deadline too.
+fn a_history() -> impl Strategy<Value = Vec<(Event, u64)>> {
+    let event =
+        (prop::sample::select(events()), 1..=3_u8).prop_map(|((_, event), attempt)| on(event, attempt));
+    prop::collection::vec((event, 0..4_u64), 0..60)
+}
+
+/// The same event about another attempt.
+fn on(mut event: Event, number: u8) -> Event {
+    match &mut event {
+        Event::Placed { attempt, .. }
+        | Event::NotPlaced { attempt, .. }
+        | Event::Unclear { attempt, .. }
+        | Event::Ringing { attempt, .. }
+        | Event::Answered { attempt, .. }
+        | Event::Prompted { attempt, .. }
+        | Event::Keyed { attempt, .. }
+        | Event::CallEnded { attempt, .. }
+        | Event::StillAlive { attempt, .. }
+        | Event::Lost { attempt }
+        | Event::HangUpSent { attempt, .. }
+        | Event::Resend { attempt }
+        | Event::Pushed { attempt }
+        | Event::PushFailed { attempt, .. }
+        | Event::Check { attempt } => *attempt = number,
+        Event::Dial { .. }
+        | Event::Send { .. }
+        | Event::Opened
+        | Event::Decided { .. }
+        | Event::Halt { .. }
+        | Event::Cancel
+        | Event::Expire => {}
+    }
+    event
+}
+
+/// Plays a history; calls `look` on each pair of versions.
+fn play(
+    start: Challenge,
+    history: &[(Event, u64)],
+    mut look: impl FnMut(&Challenge, &Challenge),
+) -> Challenge {
+    let mut seconds = 0;
+    let mut challenge = start;
+    for (event, wait) in history {
+        seconds += wait;
+        if let Ok(next) = step(&challenge, event, at(seconds)) {
+            look(&challenge, &next);
+            challenge = next;
+        }
+    }
+    challenge
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn terminal_is_final(start in a_challenge(), history in a_history()) {
+        play(start, &history, |before, after| {
+            if before.live.end.is_some() {
+                assert_eq!(before.live.end, after.live.end);
+                assert!(after.live.attempts.len() == before.live.attempts.len(), "no attempt begins after the end");
+            }
+        });
+    }
+
+    #[test]
+    fn progress_moves_forward_only(start in a_challenge(), history in a_history()) {
+        play(start, &history, |before, after| {
+            assert_eq!(after.version, before.version + 1);
+            for attempt in &before.live.attempts {
+                let later = after.attempt(attempt.number).expect("an attempt never vanishes");
+                let resent = attempt.state == AttemptState::Sending && later.state == AttemptState::Reserved;
+                let over = attempt.state == AttemptState::Ended && later.state == AttemptState::Superseded;
+                assert!(!over && (resent || rank(later.state) >= rank(attempt.state)), "{attempt:?} -> {later:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn at_most_one_attempt_is_live(start in a_challenge(), history in a_history()) {
+        play(start, &history, |_, after| {
+            assert!(after.live.attempts.iter().filter(|a| a.is_live()).count() <= 1);
+        });
+    }
+
+    #[test]
+    fn a_second_call_is_dialed_only_when_the_first_cannot_ring(start in a_challenge(), history in a_history()) {
+        play(start, &history, |_, after| {
+            assert!(after.live.attempts.iter().filter(|a| a.may_ring()).count() <= 1);
+        });
+    }
+
+    #[test]
+    fn only_a_key_after_the_prompt_or_a_device_approves(start in a_challenge(), history in a_history()) {
+        let mut approving = None;
+        let mut seconds = 0;
+        let mut challenge = start;
+        for (event, wait) in &history {
+            seconds += wait;
+            if let Ok(next) = step(&challenge, event, at(seconds)) {
+                let approved = next.live.end.as_ref().is_some_and(|end| end.assurance.is_some());
+                if approved && challenge.is_open() {
+                    approving = Some((event.clone(), challenge.clone(), seconds));
+                }
+                challenge = next;
+            }
+        }
+        if let Some((event, before, seconds)) = approving {
+            assert!(at(seconds) < before.request.answer_by);
+            if let Event::Keyed { attempt, .. } = event {
+                assert_eq!(before.attempt(attempt).unwrap().state, AttemptState::AwaitingInput);
+            } else {
+                assert!(matches!(event, Event::Decided { .. }) && before.has_push(), "{event:?} approved");
+            }
+        }
+    }
+
+    /// Whatever has happened: carrying out what is owed, and looking at what is due, ends in a challenge that
+    /// owes nothing more, with no line leased and nothing to look at.
+    #[test]
+    fn what_is_owed_can_always_be_finished(start in a_challenge(), history in a_history()) {
+        let mut challenge = play(start, &history, |_, _| {});
+        let mut now = at(history.iter().map(|(_, wait)| wait).sum::<u64>() + 1_000);
+        for _ in 0..40 {
+            now = now.plus(std::time::Duration::from_mins(1));
+            let event = if challenge.is_open() {
+                Some(Event::Expire)
+            } else if let Some(Effect::HangUp { attempt, .. }) = owed(&challenge).into_iter().next() {
+                Some(Event::HangUpSent { attempt, check_after: std::time::Duration::from_secs(10) })
+            } else {
+                challenge.live.attempts.iter().find(|a| a.check_at.is_some()).map(|a| {
+                    if matches!(a.state, AttemptState::Dialing | AttemptState::Superseded) {
+                        Event::Check { attempt: a.number }
+                    } else {
+                        Event::Lost { attempt: a.number }
+                    }
+                })
+            };
+            let Some(event) = event else { break };
+            challenge = step(&challenge, &event, now).expect("each step of the clean-up counts");
+        }
+        assert!(!challenge.is_open());
+        assert_eq!(owed(&challenge), []);
+        assert!(challenge.live.attempts.iter().all(|a| a.check_at.is_none() && !a.may_ring()));
+    }
+
+    #[test]
+    fn a_line_that_may_ring_is_always_watched(start in a_challenge(), history in a_history()) {
+        let mut watched = std::collections::BTreeSet::new();
+        play(start, &history, |before, after| {
+            for change in watch_changes(Some(before), after) {
+                match change {
+                    Watch::Until { attempt, .. } => watched.insert(attempt),
+                    Watch::Over { attempt } => watched.remove(&attempt),
+                };
+            }
+            for attempt in &after.live.attempts {
+                if attempt.may_ring() {
+                    assert!(watched.contains(&attempt.number), "{attempt:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_stored_challenge_reads_back_as_it_was(start in a_challenge(), history in a_history()) {
+        let challenge = play(start, &history, |_, _| {});
+        let read = Challenge::decode(
+            challenge.key.clone(), challenge.version, &challenge.encode_request(), &challenge.encode_live(),
+        );
+        assert_eq!(read, Ok(challenge));
+    }
+
+    #[test]
+    fn stored_bytes_of_any_kind_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let challenge = opened(&[Channel::Voice], false);
+        let _ = Challenge::decode(challenge.key.clone(), 1, &bytes, &challenge.encode_live());
+        let _ = Challenge::decode(challenge.key.clone(), 1, &challenge.encode_request(), &bytes);
+    }
+}

@@ -1,0 +1,131 @@
+//! Every pair of state and event, as a table that is compared with `transitions.txt`, and the picture of
+//! an attempt's life in ARCHITECTURE.md, which is drawn from the same pairs.
+//!
+//! To renew both after a change of the rules: `UPDATE_GOLDEN=1 cargo test -p fleet-domain`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::cases::{ANSWER_BY_S, at, events, states};
+use fleet_domain::{AttemptState, Challenge, Event, step};
+
+#[test]
+fn every_pair_of_state_and_event_does_what_the_table_says() {
+    let mut table = String::from("# state | event | what becomes of it\n");
+    for (state, challenge) in states() {
+        for (word, event) in events() {
+            let outcome = match step(&challenge, &event, at(20)) {
+                Ok(next) => describe(&next),
+                Err(refused) => format!("refused: {refused}"),
+            };
+            writeln!(table, "{state} | {word} | {outcome}").unwrap();
+        }
+    }
+    compare(&manifest("tests/rules/transitions.txt"), &table, "");
+}
+
+#[test]
+fn after_the_deadline_every_event_expires_an_open_challenge() {
+    for (state, challenge) in states().into_iter().filter(|(_, c)| c.is_open()) {
+        for (word, event) in events() {
+            let next = step(&challenge, &event, at(ANSWER_BY_S)).unwrap();
+            assert!(!next.is_open(), "{state}, {word}");
+            let reason = next.live.end.unwrap().reason.as_str();
+            assert!(
+                ["no_response", "not_started", "push_undeliverable"].contains(&reason),
+                "{state}, {word}: {reason}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_picture_of_an_attempt_in_architecture_md_is_what_the_rules_do() {
+    let mut edges = BTreeSet::new();
+    for (_, challenge) in states() {
+        for (word, event) in events() {
+            let Ok(next) = step(&challenge, &event, at(20)) else { continue };
+            for attempt in &next.live.attempts {
+                let from = challenge.attempt(attempt.number).map(|before| before.state);
+                if from != Some(attempt.state) {
+                    edges.insert((from, attempt.state, if ends(&event, &challenge) { "end" } else { word }));
+                }
+            }
+        }
+    }
+    let mut picture = String::from("```mermaid\nstateDiagram-v2\n");
+    let mut merged: Vec<(Option<AttemptState>, AttemptState, Vec<&str>)> = Vec::new();
+    for (from, to, word) in edges {
+        match merged.iter_mut().find(|(f, t, _)| (*f, *t) == (from, to)) {
+            Some((_, _, words)) => words.push(word),
+            None => merged.push((from, to, vec![word])),
+        }
+    }
+    for (from, to, mut words) in merged {
+        words.dedup();
+        let from = from.map_or("[*]", AttemptState::as_str);
+        writeln!(picture, "    {from} --> {to}: {}", words.join(", ")).unwrap();
+    }
+    picture.push_str("```\n");
+    compare(&manifest("../../ARCHITECTURE.md"), &picture, "attempt-states");
+}
+
+/// Whether the event ends the whole challenge from outside, which every state allows alike.
+fn ends(event: &Event, challenge: &Challenge) -> bool {
+    challenge.is_open() && matches!(event, Event::Cancel | Event::Halt { .. } | Event::Decided { .. })
+}
+
+fn describe(challenge: &Challenge) -> String {
+    let attempts: Vec<String> = challenge
+        .live
+        .attempts
+        .iter()
+        .map(|a| {
+            let rounds = if a.rounds > 0 { format!(" round {}", a.rounds) } else { String::new() };
+            let hang_up = if a.hang_up_sent { " hang-up sent" } else { "" };
+            format!("{}:{}{rounds}{hang_up}", a.channel, a.state)
+        })
+        .collect();
+    let end = challenge.live.end.as_ref().map_or_else(
+        || challenge.progress().to_string(),
+        |end| {
+            let assurance = end.assurance.map(|a| format!(" by {a}")).unwrap_or_default();
+            format!("{}/{}{assurance}", end.reason.result(), end.reason)
+        },
+    );
+    let owed: Vec<String> = fleet_domain::owed(challenge).iter().map(|e| format!("{e:?}")).collect();
+    let owed = if owed.is_empty() { String::new() } else { format!(" owed {}", owed.join(" ")) };
+    format!("{end} [{}]{owed}", attempts.join(" "))
+}
+
+fn manifest(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Compares a file, or the part between its markers `<!-- name -->` and `<!-- /name -->`, with what the
+/// rules give; renews it when the environment asks for that.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, not a setting of the fleet")]
+fn compare(path: &PathBuf, expected: &str, marker: &str) {
+    let whole = std::fs::read_to_string(path).unwrap_or_default();
+    let (before, have, after) = if marker.is_empty() {
+        ("", whole.as_str(), "")
+    } else {
+        let (open, close) = (format!("<!-- {marker} -->\n"), format!("<!-- /{marker} -->"));
+        let start = whole.find(&open).expect("the opening marker") + open.len();
+        let end = whole.find(&close).expect("the closing marker");
+        (&whole[..start], &whole[start..end], &whole[end..])
+    };
+    if have == expected {
+        return;
+    }
+    if std::env::var("UPDATE_GOLDEN").is_ok() {
+        std::fs::write(path, format!("{before}{expected}{after}")).unwrap();
+        return;
+    }
+    let line = have.lines().zip(expected.lines()).find(|(a, b)| a != b);
+    panic!(
+        "{} is not what the rules do; first difference: {line:?}. If the change is meant: UPDATE_GOLDEN=1 cargo test -p fleet-domain",
+        path.display()
+    );
+}
