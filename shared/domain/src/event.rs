@@ -155,6 +155,37 @@ pub enum Event {
     Expire,
 }
 
+impl Event {
+    /// The event's word in the audit.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Dial { .. } => "dial",
+            Self::Placed { .. } => "placed",
+            Self::NotPlaced { .. } => "not_placed",
+            Self::Unclear { .. } => "unclear",
+            Self::Ringing { .. } => "ringing",
+            Self::Answered { .. } => "answered",
+            Self::Prompted { .. } => "prompted",
+            Self::Keyed { .. } => "keyed",
+            Self::CallEnded { .. } => "call_ended",
+            Self::StillAlive { .. } => "still_alive",
+            Self::Lost { .. } => "lost",
+            Self::HangUpSent { .. } => "hang_up_sent",
+            Self::Send { .. } => "send",
+            Self::Resend { .. } => "resend",
+            Self::Pushed { .. } => "pushed",
+            Self::PushFailed { .. } => "push_failed",
+            Self::Opened => "opened",
+            Self::Decided { .. } => "decided",
+            Self::Halt { .. } => "halt",
+            Self::Cancel => "cancel",
+            Self::Check { .. } => "check",
+            Self::Expire => "expire",
+        }
+    }
+}
+
 /// What was keyed at a prompt, compared already where there is something to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {

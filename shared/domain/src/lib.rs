@@ -4,6 +4,7 @@
 extern crate alloc;
 
 mod attempt;
+mod caller_id;
 mod challenge;
 mod event;
 mod failure;
@@ -19,6 +20,7 @@ mod user;
 mod words;
 
 pub use attempt::{Attempt, CallerId, rank};
+pub use caller_id::choose_caller_id;
 pub use challenge::{Challenge, End, Live, Unreadable};
 pub use event::{Decision, Entry, Event};
 pub use failure::FailureClass;

@@ -30,6 +30,24 @@ impl PhoneNumber {
         &self.0
     }
 
+    /// The country calling code, without the `+`. No code is the beginning of another (ITU-T E.164, list of
+    /// assigned country codes), so the digits alone tell how long it is.
+    #[must_use]
+    pub fn calling_code(&self) -> &str {
+        const TWO_DIGITS: [&str; 44] = [
+            "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47",
+            "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65",
+            "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
+        ];
+        let digits = &self.0[1..];
+        let length = match &digits[..2] {
+            _ if digits.starts_with(['1', '7']) => 1,
+            two if TWO_DIGITS.contains(&two) => 2,
+            _ => 3,
+        };
+        &digits[..length]
+    }
+
     /// The number with its middle hidden: at most the first five characters and the last two are shown.
     #[must_use]
     pub fn masked(&self) -> String {
@@ -109,6 +127,15 @@ mod tests {
         let number = PhoneNumber::parse("+19195550100").unwrap();
         assert_eq!(format!("{number} {number:?}"), "+1919*****00 +1919*****00");
         assert_eq!(PhoneNumber::parse("+12345678").unwrap().masked(), "+1234**78");
+    }
+
+    #[test]
+    fn the_calling_code_is_read_off_the_digits() {
+        for (number, code) in
+            [("+19195550100", "1"), ("+442079460000", "44"), ("+353861234567", "353"), ("+79161234567", "7")]
+        {
+            assert_eq!(PhoneNumber::parse(number).unwrap().calling_code(), code);
+        }
     }
 
     #[test]

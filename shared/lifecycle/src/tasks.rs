@@ -29,6 +29,11 @@ impl Tasks {
         Self { stop, tracker: TaskTracker::new(), failed: Arc::default() }
     }
 
+    /// What tells these tasks to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// Starts a task that lasts until the stop. If it ends before a soft stop was requested, fails or panics,
     /// then the service stops softly and its exit code will be 1.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {

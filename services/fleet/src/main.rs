@@ -1,0 +1,18 @@
+//! Every service in one process, for a laptop or a small site. They share one engine and one connection to
+//! each store.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let defaults = [
+        fleet_voice_worker::DEFAULTS.as_slice(),
+        fleet_push_worker::DEFAULTS.as_slice(),
+        fleet_gateway::DEFAULTS.as_slice(),
+    ]
+    .concat();
+    fleet_engine::serve(&defaults, async |assembly, settings| {
+        fleet_voice_worker::start(&assembly, settings)?;
+        fleet_push_worker::start(&assembly, settings)?;
+        fleet_gateway::start(&assembly, settings).await
+    })
+}

@@ -1,0 +1,252 @@
+//! The command line: commands, arguments, and help that teaches.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use fleet_contracts::NumberMatch;
+use fleet_domain::{ChallengeId, PortalName, Target, UserId};
+
+use crate::ask::{Method, parse_number, parse_target};
+use crate::help;
+
+/// Ask for challenges as a portal does, and look into a running fleet.
+#[derive(Debug, Parser)]
+#[command(name = "fleetctl", version, max_term_width = 110, after_help = help::FLEETCTL)]
+#[command(propagate_version = true, arg_required_else_help = true, subcommand_required = true)]
+pub struct Cli {
+    /// Also log to standard error what the connections are doing.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print new secret keys for a fleet, as lines for its environment.
+    #[command(after_help = help::KEYS)]
+    Keys,
+    /// Bring the tables of PostgreSQL up to this version.
+    #[command(after_help = help::MIGRATE)]
+    Migrate,
+    /// Load portals, users, phones and devices from a file into PostgreSQL.
+    #[command(after_help = help::DEMO_DATA)]
+    DemoData {
+        /// TOML with [[portal]], [[user]] and [[device]] sections.
+        file: PathBuf,
+    },
+    /// Challenge a user, and optionally watch how it goes.
+    #[command(after_help = help::CHALLENGE)]
+    Challenge(ChallengeArgs),
+    /// Call a challenge off.
+    #[command(after_help = help::CANCEL)]
+    Cancel(OneChallenge),
+    /// Show what has become of a challenge, as its portal sees it in Redis.
+    #[command(after_help = help::OUTCOME)]
+    Outcome(OutcomeArgs),
+    /// Show every version of a challenge, from the audit rows in PostgreSQL.
+    #[command(after_help = help::HISTORY)]
+    History {
+        /// The portal that asked.
+        #[arg(long, short, value_parser = PortalName::parse)]
+        portal: PortalName,
+        /// The challenge's id.
+        #[arg(value_parser = ChallengeId::parse)]
+        id: ChallengeId,
+    },
+    /// Look at messages that were given up.
+    #[command(after_help = help::DEAD, subcommand_required = true, arg_required_else_help = true)]
+    Dead {
+        /// What to show of them.
+        #[command(subcommand)]
+        show: Dead,
+    },
+    /// Show how full every queue is, and who reads it.
+    #[command(after_help = help::QUEUES)]
+    Queues,
+    /// Run a file of challenges, show them live, and check how each of them ends.
+    #[command(after_help = help::PLAY)]
+    Play(PlayArgs),
+}
+
+/// `fleetctl dead`.
+#[derive(Debug, Subcommand)]
+pub enum Dead {
+    /// List the messages in `dead` and `parked`, oldest first.
+    #[command(after_help = help::DEAD_LIST)]
+    List {
+        /// How many of each to list at most. They are out of their consumers' reach while they are read.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        limit: u16,
+    },
+    /// Show one message, its body only where it was parked as fit to be seen.
+    #[command(after_help = help::DEAD_SHOW)]
+    Show {
+        /// The message's id, as the list has it.
+        id: String,
+    },
+}
+
+/// Where a portal's servers are.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PortalAccess {
+    /// RabbitMQ under the portal's own user; nodes of one cluster are separated by commas.
+    #[arg(long, value_name = "URL")]
+    pub amqp_url: Option<String>,
+    /// The same for several portals: `operations=amqp://…,provider=amqp://…`.
+    #[arg(long, env = "PORTAL_AMQP_URLS", hide_env_values = true, value_name = "PORTAL=URL,…")]
+    pub portal_amqp_urls: Option<String>,
+    /// Redis under the portals' own users; for a portal that is not named here it is the fleet's (`REDIS_URL`).
+    #[arg(long, env = "PORTAL_REDIS_URLS", hide_env_values = true, value_name = "PORTAL=URL,…")]
+    pub portal_redis_urls: Option<String>,
+}
+
+/// `fleetctl challenge`.
+#[derive(Debug, Args)]
+pub struct ChallengeArgs {
+    /// The portal that asks: its user at RabbitMQ.
+    #[arg(long, short, value_parser = PortalName::parse, default_value = "operations")]
+    pub portal: PortalName,
+    /// Whom to challenge.
+    #[arg(long, short, value_parser = UserId::parse)]
+    pub user: UserId,
+    /// By a call, by a push, or by the method that the user chose.
+    #[arg(long, short, value_enum, default_value_t = Method::Default, hide_possible_values = false)]
+    pub method: Method,
+    /// Which phone, or which one device: `primary`, `backup`, or the device's id.
+    #[arg(long, short, value_parser = parse_target)]
+    pub target: Option<Target>,
+    /// Digits that the portal shows and the person keys, 2 to 6.
+    #[arg(long, short, value_parser = parse_number)]
+    pub number: Option<NumberMatch>,
+    /// How long the person may take (`45s`, `2m`), at most 10m; the portal's policy decides if absent.
+    #[arg(long, value_parser = fleet_settings::duration::parse, value_name = "TIME")]
+    pub within: Option<Duration>,
+    /// What the person is signing in to.
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<String>,
+    /// The language of the prompts, such as `en-GB` (BCP 47).
+    #[arg(long, value_name = "TAG")]
+    pub locale: Option<String>,
+    /// Wait for the end and show every step.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Wait for the end and print the final outcome as JSON; nothing else goes to standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the portal's servers are.
+    #[command(flatten)]
+    pub access: PortalAccess,
+}
+
+/// A challenge by portal and id.
+#[derive(Debug, Args)]
+pub struct OneChallenge {
+    /// The portal that asked.
+    #[arg(long, short, value_parser = PortalName::parse)]
+    pub portal: PortalName,
+    /// The challenge's id.
+    #[arg(value_parser = ChallengeId::parse)]
+    pub id: ChallengeId,
+    /// Where the portal's servers are.
+    #[command(flatten)]
+    pub access: PortalAccess,
+}
+
+/// `fleetctl outcome`.
+#[derive(Debug, Args)]
+pub struct OutcomeArgs {
+    /// The challenge.
+    #[command(flatten)]
+    pub challenge: OneChallenge,
+    /// Print the document as it stands in Redis.
+    #[arg(long)]
+    pub json: bool,
+    /// Check the fleet's signature; the keys must be set as for the fleet.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// `fleetctl play`.
+#[derive(Debug, Args)]
+pub struct PlayArgs {
+    /// TOML with [[scenario]] sections.
+    pub file: PathBuf,
+    /// How much faster than life the simulated people are: `within` and `cancel_after` shrink with it.
+    #[arg(long, default_value_t = 1.0, value_parser = parse_speed, value_name = "N")]
+    pub speed: f64,
+    /// How many challenges run at the same time, instead of what the file says.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
+    pub parallel: Option<u16>,
+    /// Where the portals' servers are.
+    #[command(flatten)]
+    pub access: PortalAccess,
+}
+
+fn parse_speed(text: &str) -> Result<f64, &'static str> {
+    let speed = text.parse().ok().filter(|speed: &f64| *speed > 0.0 && *speed <= 100_000.0);
+    speed.ok_or("must be a number above 0, at most 100000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    /// Every command that can be run, with its path.
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path = format!("{path} {}", command.get_name());
+        found.push((path.trim().to_owned(), command.clone()));
+        for inner in command.get_subcommands() {
+            leaves(inner, &path, found);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_an_example_of_its_command_and_its_exit_codes() {
+        let mut commands = Vec::new();
+        leaves(&Cli::command(), "", &mut commands);
+        assert!(commands.len() >= 13);
+        for (path, mut command) in commands {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{path}");
+            assert!(help.contains(&format!("  {path}")), "{path} is not in its own example:\n{help}");
+            assert!(help.contains("Exit codes:\n   0  "), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_example_can_be_parsed() {
+        let mut commands = Vec::new();
+        leaves(&Cli::command(), "", &mut commands);
+        for (path, command) in commands {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for example in help.lines().filter_map(|line| line.trim().strip_prefix("fleetctl ")) {
+                let words = example.split([';', '>', '|', '#']).next().unwrap_or_default();
+                let words = std::iter::once("fleetctl").chain(words.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{path}: {example}\n{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_in_the_environment_are_not_shown_by_help() {
+        let mut command = Cli::command();
+        command.build();
+        for inner in command.get_subcommands() {
+            for argument in inner.get_arguments().filter(|argument| argument.get_env().is_some()) {
+                assert!(argument.is_hide_env_values_set(), "{}", argument.get_id());
+            }
+        }
+    }
+}

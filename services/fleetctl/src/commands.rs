@@ -1,0 +1,64 @@
+//! One module for each command.
+
+mod challenge;
+mod dead;
+mod demo_data;
+mod history;
+mod keys;
+mod outcome;
+mod play;
+mod queues;
+
+use fleet_telemetry::{LogFormat, LogSettings};
+
+use crate::cli::{Cli, Command, Dead};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::portal;
+use crate::print::Screen;
+use crate::session::records_error;
+use crate::settings::Sections;
+
+/// Runs the command.
+pub async fn run(cli: Cli) -> Result<Exit, Error> {
+    if cli.verbose {
+        // The client library would log whole messages that came back.
+        let filter = "info,fleet_broker=debug,fleet_outcomes=debug,lapin::returned_messages=off".to_owned();
+        fleet_telemetry::init_logs(&LogSettings { filter, format: LogFormat::Text });
+    }
+    let mut screen = Screen::stdout();
+    let screen = &mut screen;
+    if matches!(cli.command, Command::Keys) {
+        return keys::run(screen);
+    }
+    let sections = Sections::load()?;
+    match cli.command {
+        Command::Keys => keys::run(screen),
+        Command::Migrate => migrate(&sections, screen).await,
+        Command::DemoData { file } => demo_data::run(&file, &sections, screen).await,
+        Command::Challenge(args) => challenge::run(&args, &sections, screen).await,
+        Command::Cancel(args) => {
+            let client = portal::connect(&args.portal, &args.access, &sections)?;
+            portal::cancel(&client, args.id).await?;
+            Ok(Exit::Done)
+        }
+        Command::Outcome(args) => outcome::run(&args, &sections, screen).await,
+        Command::History { portal, id } => history::run(portal, id, &sections, screen).await,
+        Command::Dead { show: Dead::List { limit } } => dead::list(limit, &sections, screen).await,
+        Command::Dead { show: Dead::Show { id } } => dead::show(&id, &sections, screen).await,
+        Command::Queues => queues::run(&sections, screen).await,
+        Command::Play(args) => play::run(&args, &sections, screen).await,
+    }
+}
+
+async fn migrate(sections: &Sections, screen: &mut Screen) -> Result<Exit, Error> {
+    let settings = sections.records()?;
+    let applied = fleet_records::Records::migrate(&settings).await.map_err(|error| records_error(&error))?;
+    for name in &applied {
+        screen.line(&format!("applied {name}"))?;
+    }
+    if applied.is_empty() {
+        screen.line("nothing to apply: the tables are up to date")?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,48 @@
+//! Outcomes for tests.
+
+use fleet_contracts::Outcome;
+use fleet_domain::Progress;
+
+fn outcome(json: &serde_json::Value) -> Outcome {
+    let mut whole = serde_json::json!({
+        "purpose": "sign_in",
+        "challenge_id": "0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b",
+        "portal": "operations",
+        "attempts": [],
+        "alternatives": [],
+        "answer_by": "2026-09-21T14:13:20Z",
+        "collect_by": "2026-09-21T14:18:20Z",
+        "poll_after_ms": 0,
+    });
+    for (name, value) in json.as_object().unwrap() {
+        whole[name] = value.clone();
+    }
+    Outcome::from_json(&whole.to_string()).unwrap()
+}
+
+/// An open challenge.
+pub(crate) fn pending(seq: u32, progress: Progress) -> Outcome {
+    outcome(&serde_json::json!({ "seq": seq, "result": "pending", "progress": progress.as_str() }))
+}
+
+/// A call that was answered with the pound key.
+pub(crate) fn approved(seq: u32) -> Outcome {
+    outcome(&serde_json::json!({
+        "seq": seq,
+        "result": "approved",
+        "progress": "ended",
+        "reason": "ok_key",
+        "assurance": "key",
+        "attempts": [{
+            "number": 1,
+            "channel": "voice",
+            "target": "primary",
+            "to": "+1919*****01",
+            "caller_id": { "sent": "+19195550100", "step": "local" },
+            "state": "ended",
+            "reserved_at": "2026-09-21T14:11:20Z",
+            "ringing_at": "2026-09-21T14:11:20.53Z",
+        }],
+        "caller_id": { "sent": "+19195550100", "step": "local", "guaranteed": false },
+    }))
+}

@@ -1,0 +1,215 @@
+//! What stands below the arguments in each command's help: examples, exit codes, and the settings it needs.
+//!
+//! Paragraphs are one line each, since they are wrapped to the terminal. Tests run every example through the parser.
+
+pub(crate) const FLEETCTL: &str = "\
+Examples:
+  fleetctl challenge --user alice --method voice --watch
+  fleetctl queues
+  fleetctl help challenge
+
+Settings come from the file that FLEET_CONFIG names and from the environment. Each command needs only those of the \
+servers that it talks to: AMQP_URL, REDIS_URL, DATABASE_URL and the two keys (FLEET_KEYS__…) for the fleet's own, \
+PORTAL_AMQP_URLS and PORTAL_REDIS_URLS for a portal's.
+
+Exit codes:
+   0  done, or approved
+   1  a played challenge did not end as expected
+  10  denied
+  11  expired
+  12  canceled
+  13  failed
+  14  refused before it was sent
+  64  wrong usage
+  65  a file or a signature is wrong
+  66  not found
+  69  a server is unavailable, or refuses
+  74  the output can't be written
+  75  no outcome in time
+  78  a setting is missing or wrong
+ 141  the output was closed";
+
+pub(crate) const KEYS: &str = "\
+Example:
+  fleetctl keys > fleet.env
+
+The lines are secrets: keep them where only the fleet can read. All processes of one fleet need the same two. Without \
+the master key nobody can read the stored phone numbers any more.
+
+Exit codes:
+   0  done";
+
+pub(crate) const MIGRATE: &str = "\
+Example:
+  fleetctl migrate
+
+Run it before the processes of a new version start. It can be repeated, and several may run it at once.
+
+Needs: DATABASE_URL.
+
+Exit codes:
+   0  done
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is wrong";
+
+pub(crate) const DEMO_DATA: &str = "\
+Example:
+  fleetctl demo-data ops/demo-data/people.toml
+
+What the file names takes the place of what is stored under the same name; everything else stays.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  65  the file is wrong
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const CHALLENGE: &str = "\
+Examples:
+  fleetctl challenge --user alice
+  fleetctl challenge --user alice --method voice --target backup --watch
+  fleetctl challenge --portal provider --user carol --number 42 --within 45s --watch
+  fleetctl challenge --user frank --method push --json > outcome.json
+
+Without --watch or --json it prints the challenge's id and ends; the fleet carries on. Whether a push needs a number \
+is for the portal's policy to say. Where the fleet's keys are set, an outcome counts only under the fleet's signature.
+
+Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS.
+
+Exit codes:
+   0  approved; without --watch or --json: asked for
+  10  denied
+  11  expired
+  12  canceled
+  13  failed
+  14  refused before it was sent
+  65  the outcome's signature does not hold
+  69  a server is unavailable, or refuses
+  75  no outcome in time
+  78  a setting is missing or wrong";
+
+pub(crate) const CANCEL: &str = "\
+Example:
+  fleetctl cancel --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+
+A call that rings is hung up. A challenge that has ended stays as it is; `fleetctl outcome` shows what it came to.
+
+Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS.
+
+Exit codes:
+   0  the cancel is on its way
+  69  a server is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const OUTCOME: &str = "\
+Examples:
+  fleetctl outcome --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+  fleetctl outcome --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b --verify --json
+
+Needs: REDIS_URL or PORTAL_REDIS_URLS; with --verify also FLEET_KEYS__MASTER and FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  approved
+  10  denied
+  11  expired
+  12  canceled
+  13  failed
+  65  the signature does not hold
+  66  nothing is known of it
+  69  Redis is unavailable, or refuses
+  75  still pending
+  78  a setting is missing or wrong";
+
+pub(crate) const HISTORY: &str = "\
+Example:
+  fleetctl history --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  66  there is no such challenge
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const DEAD: &str = "\
+Examples:
+  fleetctl dead list
+  fleetctl dead show 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+
+`dead` has what was delivered too often; the workers end those challenges by themselves. `parked` has what nobody can \
+handle; it waits for you. Looking changes nothing.
+
+Exit codes:
+   0  done
+  66  there is no such message
+  69  RabbitMQ is unavailable, or refuses
+  78  a setting is wrong";
+
+pub(crate) const DEAD_LIST: &str = "\
+Example:
+  fleetctl dead list --limit 20
+
+Needs: AMQP_URL of the fleet's own user.
+
+Exit codes:
+   0  done
+  69  RabbitMQ is unavailable, or refuses
+  78  a setting is wrong";
+
+pub(crate) const DEAD_SHOW: &str = "\
+Example:
+  fleetctl dead show 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+
+Of a body that nobody has checked, or that broke its schema, only size and SHA-256 are shown: it may hold anything.
+
+Needs: AMQP_URL of the fleet's own user.
+
+Exit codes:
+   0  done
+  66  there is no such message
+  69  RabbitMQ is unavailable, or refuses
+  78  a setting is wrong";
+
+pub(crate) const QUEUES: &str = "\
+Example:
+  fleetctl queues
+
+Counts messages that wait; those that are being worked on are not among them. Queues that do not exist yet are made.
+
+Needs: AMQP_URL of the fleet's own user.
+
+Exit codes:
+   0  done
+  69  RabbitMQ is unavailable, or refuses
+  78  a setting is wrong";
+
+pub(crate) const PLAY: &str = "\
+Examples:
+  fleetctl play ops/demo-data/scenarios.toml
+  fleetctl play ops/demo-data/scenarios.toml --speed 10 --parallel 4
+
+A file has scenarios, each with what it must come to:
+
+  parallel = 4                  # all at once if absent
+  [[scenario]]
+  title = \"Alice presses #\"
+  portal = \"operations\"
+  user = \"alice\"
+  method = \"voice\"              # or push, or default
+  target = \"primary\"            # or backup, or a device's id
+  number = \"42\"                 # digits that the portal shows
+  within = \"45s\"                # or as the portal's policy says
+  cancel_when = \"ringing\"       # or cancel_after = \"5s\"
+  expect = { result = \"canceled\", reason = \"caller_canceled\" }
+
+Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS.
+
+Exit codes:
+   0  all ended as expected
+   1  one did not
+  65  the file is wrong
+  69  a server is unavailable, or refuses
+  78  a setting is missing or wrong";

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod ask;
+mod cli;
+mod commands;
+mod error;
+#[cfg(test)]
+mod example;
+mod exit;
+mod file;
+mod help;
+mod people;
+mod portal;
+mod print;
+mod progress;
+mod scenario;
+mod session;
+mod settings;
+mod table;
+
+pub use cli::Cli;
+pub use commands::run;
+pub use error::{Error, Server};
+pub use exit::Exit;

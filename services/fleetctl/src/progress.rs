@@ -1,0 +1,134 @@
+//! How one challenge comes along, as a line that grows.
+
+use std::time::Duration;
+
+use fleet_contracts::Outcome;
+use fleet_domain::ChallengeResult;
+
+use crate::print::{Span, Style, clean, seconds};
+
+/// A challenge from the request to its end.
+pub(crate) struct Track {
+    title: String,
+    /// The words so far, each once in a row.
+    words: Vec<String>,
+    /// When it was asked for, since the start of the show, and its end.
+    asked: Option<Duration>,
+    end: Option<(Duration, Style)>,
+}
+
+impl Track {
+    pub(crate) fn new(title: &str) -> Self {
+        Self { title: clean(title), words: Vec::new(), asked: None, end: None }
+    }
+
+    pub(crate) fn title_width(&self) -> usize {
+        self.title.chars().count()
+    }
+
+    /// It was asked for at this moment.
+    pub(crate) fn begin(&mut self, now: Duration) {
+        self.asked = Some(now);
+    }
+
+    /// Takes in what was heard, and returns its word if it is news.
+    pub(crate) fn hear(&mut self, outcome: &Outcome, now: Duration) -> Option<&str> {
+        if outcome.result != ChallengeResult::Pending {
+            self.end = Some((now, style_of(outcome.result)));
+        }
+        let word = word(outcome);
+        if self.words.last() == Some(&word) {
+            return None;
+        }
+        self.words.push(word);
+        self.words.last().map(String::as_str)
+    }
+
+    /// It came to no outcome.
+    pub(crate) fn fail(&mut self, now: Duration) {
+        self.end = Some((now, Style::Bad));
+        self.words.push("no outcome".to_owned());
+    }
+
+    /// Time since it was asked for, up to its end.
+    pub(crate) fn elapsed(&self, now: Duration) -> Option<Duration> {
+        let until = self.end.map_or(now, |(end, _)| end);
+        self.asked.map(|asked| until.saturating_sub(asked))
+    }
+
+    /// The whole line, with the title in a column of this width.
+    pub(crate) fn line(&self, now: Duration, title_width: usize) -> Vec<Span> {
+        let elapsed = self.elapsed(now).map(seconds).unwrap_or_default();
+        let mut line = vec![
+            (Style::Plain, format!("{:title_width$}  ", self.title)),
+            (Style::Dim, format!("{elapsed:>8}  ")),
+        ];
+        for (at, word) in self.words.iter().enumerate() {
+            if at > 0 {
+                line.push((Style::Dim, " › ".to_owned()));
+            }
+            let last = at + 1 == self.words.len();
+            let style = self.end.filter(|_| last).map_or(Style::Plain, |(_, style)| style);
+            line.push((style, word.clone()));
+        }
+        line
+    }
+
+    /// One step, for output that only grows.
+    pub(crate) fn step(&self, word: &str, now: Duration, title_width: usize) -> Vec<Span> {
+        let elapsed = self.elapsed(now).map(seconds).unwrap_or_default();
+        let style = self.end.map_or(Style::Plain, |(_, style)| style);
+        vec![
+            (Style::Dim, format!("{elapsed:>8}  ")),
+            (Style::Plain, format!("{:title_width$}  ", self.title)),
+            (style, word.to_owned()),
+        ]
+    }
+}
+
+/// How far it has come, or what it came to.
+fn word(outcome: &Outcome) -> String {
+    match (outcome.result, outcome.reason) {
+        (ChallengeResult::Pending, _) => outcome.progress.to_string(),
+        (result, Some(reason)) => format!("{result} {reason}"),
+        (result, None) => result.to_string(),
+    }
+}
+
+/// Every end but an approval is worth a second look.
+pub(crate) const fn style_of(result: ChallengeResult) -> Style {
+    match result {
+        ChallengeResult::Approved => Style::Good,
+        ChallengeResult::Pending | ChallengeResult::Canceled => Style::Plain,
+        ChallengeResult::Denied | ChallengeResult::Expired | ChallengeResult::Failed => Style::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{approved, pending};
+    use fleet_domain::Progress;
+
+    fn text(line: Vec<Span>) -> String {
+        line.into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn a_line_grows_with_each_change_and_stops_its_clock_at_the_end() {
+        let ms = Duration::from_millis;
+        let mut track = Track::new("Alice");
+        assert_eq!(text(track.line(ms(0), 7)), "Alice              ");
+        track.begin(ms(100));
+        for (outcome, at, news) in [
+            (pending(1, Progress::Queued), 120, Some("queued")),
+            (pending(2, Progress::Ringing), 600, Some("ringing")),
+            (pending(3, Progress::Ringing), 700, None),
+            (approved(4), 2100, Some("approved ok_key")),
+        ] {
+            assert_eq!(track.hear(&outcome, ms(at)), news);
+        }
+        assert_eq!(text(track.line(ms(9000), 7)), "Alice      2.00 s  queued › ringing › approved ok_key");
+        assert_eq!(text(track.step("approved ok_key", ms(9000), 7)), "  2.00 s  Alice    approved ok_key");
+    }
+}

@@ -1,0 +1,7 @@
+//! The program as it is built, against the real servers.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
+mod asking;
+mod looking;
+mod support;

@@ -1,0 +1,119 @@
+//! `POST /app/challenges/{portal}/{challenge}/answer`: a device's signed answer.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use fleet_domain::{Challenge, ChallengeKey, DeviceId, Event, Refused};
+use fleet_engine::{Applied, Apply};
+use fleet_keys::Jws;
+use fleet_records::{Actor, Stored};
+use fleet_settings::ExposeSecret;
+use serde::Serialize;
+
+use super::super::claims::{self, Answer, Saying, Unproved};
+use super::super::{AppRefusal, proved};
+use super::ChallengeUrl;
+use crate::gateway::Gateway;
+
+/// Idempotent by the challenge: the first valid answer decides, every later one is told that it has ended.
+pub(in crate::routes) async fn take(
+    State(gateway): State<Arc<Gateway>>,
+    ChallengeUrl(key): ChallengeUrl,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, AppRefusal> {
+    let body = body.map_err(|_| AppRefusal::Malformed("the body is too large or was cut off"))?;
+    let jws = jose(&headers, &body)?;
+    let keys = gateway.engine.keys();
+    let is_nonce = |nonce: &str| keys.app_nonce_matches(key.portal.as_str(), key.id.as_bytes(), nonce);
+    let answer = claims::answer(&jws, &key, (gateway.engine.now(), is_nonce))?;
+    let stored = authorize(&gateway, &key, &jws, &answer).await?;
+    if let Saying::Decline { unknown_reason: true } = answer.saying {
+        gateway.metrics.unknown_deny_reason();
+    }
+    decide(&gateway, &key, stored, &answer).await
+}
+
+fn jose<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Jws<'a>, AppRefusal> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/jose") {
+        return Err(AppRefusal::NotJose);
+    }
+    let malformed = AppRefusal::Malformed("the body is not a compact JWS with ES256 or EdDSA");
+    let text = str::from_utf8(body).map_err(|_| malformed)?;
+    Jws::parse(text).map_err(|_| malformed)
+}
+
+/// The challenge as it is stored, if the device that signed is an active one of its user.
+async fn authorize(
+    gateway: &Gateway,
+    key: &ChallengeKey,
+    jws: &Jws<'_>,
+    answer: &Answer,
+) -> Result<Stored, AppRefusal> {
+    let records = gateway.engine.records();
+    let (record, stored) = tokio::try_join!(records.device(answer.device), records.load(key))?;
+    let record = proved(jws, record)?;
+    // Whoever knows the nonce was asked once: the challenge has been dropped since.
+    let stored = stored.ok_or(AppRefusal::Ended)?;
+    let request = &stored.challenge.request;
+    if request.user.as_ref() != Some(&record.user) {
+        return Err(Unproved::OtherUser.into());
+    }
+    if answer.good_until > request.answer_by {
+        return Err(AppRefusal::Malformed("exp must not be after answer_by"));
+    }
+    Ok(stored)
+}
+
+async fn decide(
+    gateway: &Gateway,
+    key: &ChallengeKey,
+    stored: Stored,
+    answer: &Answer,
+) -> Result<Response, AppRefusal> {
+    let device = answer.device;
+    let decided = |challenge: &Challenge| {
+        let decision = answer.saying.decision(|number| gateway.is_number(challenge, number.expose_secret()));
+        Event::Decided { device, decision }
+    };
+    let apply = Apply::urgent(key, Actor::Person).knowing(stored);
+    let applied = gateway.engine.apply(apply, decided).await?;
+    gateway.hand_over_owed(&applied).await;
+    match &applied {
+        Applied::Changed { after, .. } => end_by(&after.challenge, device),
+        Applied::Unchanged { refused, .. } => Err(refusal(*refused)),
+    }
+}
+
+/// What the answer came to. An answer that came when the time was over has let the challenge expire instead.
+fn end_by(challenge: &Challenge, device: DeviceId) -> Result<Response, AppRefusal> {
+    #[derive(Serialize)]
+    struct Decided {
+        result: &'static str,
+        reason: &'static str,
+    }
+    let end =
+        challenge.live.end.as_ref().filter(|end| end.device == Some(device)).ok_or(AppRefusal::Ended)?;
+    let decided = Decided { result: end.reason.result().as_str(), reason: end.reason.as_str() };
+    Ok(Json(decided).into_response())
+}
+
+const fn refusal(refused: Refused) -> AppRefusal {
+    match refused {
+        Refused::Unchanged
+        | Refused::Ended
+        | Refused::NotLive
+        | Refused::OtherCall
+        | Refused::Stale
+        | Refused::NotDue => AppRefusal::Ended,
+        Refused::OutOfPlace => AppRefusal::NotAsked,
+    }
+}

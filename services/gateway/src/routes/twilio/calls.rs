@@ -1,0 +1,97 @@
+//! `POST /twilio/calls/{portal}/{challenge}/{attempt}/{token}`: the first TwiML document of a call.
+//!
+//! The answer is the last fence: a call that nobody waits for any more is ended by it. The fetch also ties the
+//! attempt to its call, since it may overtake the answer of the request that placed the call.
+
+pub(in crate::routes) mod input;
+pub(in crate::routes) mod status;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use fleet_domain::{Challenge, Event, Refused};
+use fleet_engine::{Applied, Apply};
+use fleet_records::Actor;
+use fleet_twilio::VoiceRequest;
+
+use super::{AGAIN, CallUrl, SignedForm, TurnedAway};
+use crate::dialogue::{Turn, turn};
+use crate::error::{Because, Setback};
+use crate::gateway::{Gateway, without_effect};
+use crate::prompts;
+use crate::twiml::Twiml;
+
+/// Idempotent by the attempt and its call: fetched again, it is the prompt of the current round again.
+pub(in crate::routes) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    call: CallUrl,
+    SignedForm(fields): SignedForm,
+) -> Response {
+    let Some(request) = VoiceRequest::from_fields(&fields) else {
+        return TurnedAway::Unreadable.into_response();
+    };
+    let prompted = Event::Prompted { attempt: call.attempt, sid: request.call_sid };
+    let applied = gateway
+        .engine
+        .apply(Apply::urgent(&call.key, Actor::Provider), |_| prompted.clone())
+        .await
+        .map_err(Setback::from);
+    match applied {
+        Ok(applied) => answer(&applied, first_words(&gateway, &call, &applied)),
+        Err(setback) => held_up(&gateway, &call, setback),
+    }
+}
+
+/// Before a key is pressed nothing is told of how the challenge ended.
+fn first_words(gateway: &Gateway, call: &CallUrl, applied: &Applied) -> Twiml {
+    let challenge = &applied.stored().challenge;
+    match turn(challenge, call.attempt) {
+        Turn::Ask { round } if !is_foreign(applied) => ask(gateway, challenge, call.attempt, round),
+        Turn::Ask { .. } | Turn::Ended(_) | Turn::HangUp => Twiml::hang_up(),
+    }
+}
+
+/// Whether the request came for another call than the attempt's own.
+fn is_foreign(applied: &Applied) -> bool {
+    match applied {
+        Applied::Changed { .. } => false,
+        Applied::Unchanged { refused, .. } => *refused == Refused::OtherCall,
+    }
+}
+
+/// The prompt of a round.
+fn ask(gateway: &Gateway, challenge: &Challenge, attempt: u8, round: u8) -> Twiml {
+    let request = &challenge.request;
+    let prompt = if round <= 1 {
+        let portal = gateway.engine.records().portal(&challenge.key.portal);
+        let title = portal.as_ref().map_or(challenge.key.portal.as_str(), |portal| portal.title.as_str());
+        prompts::greeting(&request.locale, title, request.mode)
+    } else {
+        prompts::retry(&request.locale, request.mode)
+    };
+    let input_url = gateway.engine.links().input_url(&challenge.key, attempt, round);
+    Twiml::ask(&prompt, &input_url, gateway.settings.gather_timeout)
+}
+
+fn answer(applied: &Applied, twiml: Twiml) -> Response {
+    match without_effect(applied) {
+        None => twiml.into_response(),
+        Some(reason) => (Extension(Because(reason)), twiml).into_response(),
+    }
+}
+
+/// The answer when nothing could be committed. Where the row was only busy, the carrier is asked once more, for
+/// the call's first document: that asks for the current round again, and no entry is counted that the repeated
+/// request does not carry.
+fn held_up(gateway: &Gateway, call: &CallUrl, setback: Setback) -> Response {
+    let twiml = match setback {
+        Setback::Contended if !call.again => {
+            let url = gateway.engine.links().twiml_url(&call.key, call.attempt);
+            Twiml::again(&format!("{url}?{AGAIN}"))
+        }
+        Setback::Contended | Setback::Unavailable | Setback::Unknown | Setback::Fault => Twiml::hang_up(),
+    };
+    (Extension(Because(setback.label())), twiml).into_response()
+}

@@ -1,0 +1,73 @@
+//! `POST …/{token}/input/{round}`: what was keyed at a prompt, or that nothing was.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use fleet_domain::{Challenge, Event, Refused};
+use fleet_engine::{Applied, Apply};
+use fleet_records::{Actor, Stored};
+use fleet_settings::ExposeSecret;
+use fleet_twilio::VoiceRequest;
+
+use super::super::{CallUrl, SignedForm, TurnedAway};
+use super::{answer, ask, held_up};
+use crate::dialogue::{Turn, entry, turn};
+use crate::error::{Because, Setback, refused_label};
+use crate::gateway::Gateway;
+use crate::prompts;
+use crate::twiml::Twiml;
+
+/// Idempotent by attempt and round: an entry for an earlier prompt counts nothing and gets the current one.
+pub(in crate::routes) async fn take(
+    State(gateway): State<Arc<Gateway>>,
+    call: CallUrl,
+    SignedForm(fields): SignedForm,
+) -> Response {
+    let Some(request) = VoiceRequest::from_fields(&fields) else {
+        return TurnedAway::Unreadable.into_response();
+    };
+    let stored = match gateway.engine.records().load(&call.key).await.map_err(Setback::from) {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return held_up(&gateway, &call, Setback::Unknown),
+        Err(setback) => return held_up(&gateway, &call, setback),
+    };
+    if !is_own_call(&stored.challenge, call.attempt, &request.call_sid) {
+        return (Extension(Because(refused_label(Refused::OtherCall))), Twiml::hang_up()).into_response();
+    }
+    match apply(&gateway, &call, stored, &request).await {
+        Ok(applied) => answer(&applied, next_words(&gateway, &call, &applied)),
+        Err(setback) => held_up(&gateway, &call, setback),
+    }
+}
+
+/// Whether the entry came from the call that the attempt is tied to. It stays tied to it for ever.
+fn is_own_call(challenge: &Challenge, attempt: u8, sid: &str) -> bool {
+    challenge.attempt(attempt).and_then(|attempt| attempt.sid.as_deref()) == Some(sid)
+}
+
+async fn apply(
+    gateway: &Gateway,
+    call: &CallUrl,
+    stored: Stored,
+    request: &VoiceRequest,
+) -> Result<Applied, Setback> {
+    let digits = request.digits.as_ref().map(ExposeSecret::expose_secret);
+    let keyed = |challenge: &Challenge| Event::Keyed {
+        attempt: call.attempt,
+        round: call.round,
+        entry: entry(digits, request.finished_on_key, |digits| gateway.is_number(challenge, digits)),
+    };
+    let apply = Apply::urgent(&call.key, Actor::Person).knowing(stored);
+    Ok(gateway.engine.apply(apply, keyed).await?)
+}
+
+fn next_words(gateway: &Gateway, call: &CallUrl, applied: &Applied) -> Twiml {
+    let challenge = &applied.stored().challenge;
+    match turn(challenge, call.attempt) {
+        Turn::Ask { round } => ask(gateway, challenge, call.attempt, round),
+        Turn::Ended(reason) => Twiml::goodbye(&prompts::goodbye(&challenge.request.locale, reason)),
+        Turn::HangUp => Twiml::hang_up(),
+    }
+}

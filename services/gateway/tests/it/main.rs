@@ -1,0 +1,8 @@
+//! The gateway against real servers: PostgreSQL with a schema of its own for each test, RabbitMQ and Redis.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail as the test itself does")]
+
+mod app;
+mod calls;
+mod connections;
+mod support;

@@ -1,0 +1,265 @@
+//! What FCM's answer means: for the token, for a second try, for the outcome, and for operators.
+//!
+//! The FCM code in the answer's details decides, then the status: only with a code does a 404 speak of the token.
+//! <https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode>
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use fleet_domain::Reason;
+use serde::Deserialize;
+
+const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
+
+/// Why a push was not taken. It holds no token and no text of FCM's, which may quote what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.label())]
+pub(crate) enum FcmError {
+    /// The app is gone from the device, or the token has expired.
+    Unregistered,
+    /// The token is none.
+    InvalidToken,
+    /// A field of the message is wrong: a fault of the fleet's own.
+    BadPayload,
+    /// The token belongs to another Firebase project.
+    SenderIdMismatch,
+    /// The project or the device was sent too much.
+    QuotaExceeded {
+        /// The pause that was asked for.
+        after: Option<Duration>,
+    },
+    /// FCM is overloaded.
+    Unavailable {
+        /// The pause that was asked for.
+        after: Option<Duration>,
+    },
+    /// FCM failed.
+    Internal,
+    /// The project's key for Apple's push service is bad.
+    ThirdPartyAuth,
+    /// The access token is not valid.
+    Unauthenticated,
+    /// The API is switched off, or the service account lacks the role.
+    PermissionDenied,
+    /// There is no such project, or the API is not there.
+    WrongProject,
+    /// No connection: nothing was sent.
+    NotConnected,
+    /// No access token was there: nothing was sent.
+    NoAccessToken,
+    /// The push could not have arrived in time: nothing was sent.
+    TooLate,
+    /// No whole answer came, or one that says nothing certain: the push may have been taken.
+    Unclear {
+        /// The answer's status, where there was one.
+        http_status: Option<u16>,
+    },
+}
+
+/// What may help against an error, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Nothing within this attempt.
+    None,
+    /// The same again, after this pause at least.
+    Resend {
+        /// The pause that FCM asked for.
+        after: Duration,
+    },
+    /// The same with a new access token.
+    RenewAccess,
+}
+
+impl FcmError {
+    /// What is worth trying at once, for one push to one device. What is throttled by quota, or may have been
+    /// taken already, is not sent again.
+    pub(crate) const fn remedy(self) -> Remedy {
+        match self {
+            Self::Unavailable { after: Some(after) } => Remedy::Resend { after },
+            Self::Unavailable { after: None } | Self::Internal | Self::NotConnected => {
+                Remedy::Resend { after: Duration::ZERO }
+            }
+            Self::Unauthenticated => Remedy::RenewAccess,
+            Self::Unregistered
+            | Self::InvalidToken
+            | Self::BadPayload
+            | Self::SenderIdMismatch
+            | Self::QuotaExceeded { .. }
+            | Self::ThirdPartyAuth
+            | Self::PermissionDenied
+            | Self::WrongProject
+            | Self::NoAccessToken
+            | Self::TooLate
+            | Self::Unclear { .. } => Remedy::None,
+        }
+    }
+
+    /// The word in an outcome, were this the failure of every device.
+    pub(crate) const fn reason(self) -> Reason {
+        if self.retires_token() { Reason::DeviceUnregistered } else { Reason::PushUndeliverable }
+    }
+
+    /// Whether the token will never work again.
+    pub(crate) const fn retires_token(self) -> bool {
+        match self {
+            Self::Unregistered | Self::InvalidToken => true,
+            Self::BadPayload
+            | Self::SenderIdMismatch
+            | Self::QuotaExceeded { .. }
+            | Self::Unavailable { .. }
+            | Self::Internal
+            | Self::ThirdPartyAuth
+            | Self::Unauthenticated
+            | Self::PermissionDenied
+            | Self::WrongProject
+            | Self::NotConnected
+            | Self::NoAccessToken
+            | Self::TooLate
+            | Self::Unclear { .. } => false,
+        }
+    }
+
+    /// Whether someone must act: an account, a key or a setting is wrong, and many pushes will fail alike.
+    pub(crate) const fn is_configuration_alarm(self) -> bool {
+        match self {
+            Self::SenderIdMismatch
+            | Self::ThirdPartyAuth
+            | Self::Unauthenticated
+            | Self::PermissionDenied
+            | Self::WrongProject => true,
+            Self::Unregistered
+            | Self::InvalidToken
+            | Self::BadPayload
+            | Self::QuotaExceeded { .. }
+            | Self::Unavailable { .. }
+            | Self::Internal
+            | Self::NotConnected
+            | Self::NoAccessToken
+            | Self::TooLate
+            | Self::Unclear { .. } => false,
+        }
+    }
+
+    /// The word in logs and metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Unregistered => "unregistered",
+            Self::InvalidToken => "invalid_token",
+            Self::BadPayload => "bad_payload",
+            Self::SenderIdMismatch => "sender_id_mismatch",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Internal => "internal",
+            Self::ThirdPartyAuth => "third_party_auth",
+            Self::Unauthenticated => "unauthenticated",
+            Self::PermissionDenied => "permission_denied",
+            Self::WrongProject => "wrong_project",
+            Self::NotConnected => "not_connected",
+            Self::NoAccessToken => "no_access_token",
+            Self::TooLate => "too_late",
+            Self::Unclear { .. } => "unclear",
+        }
+    }
+
+    /// The HTTP status that stands in the outcome as the provider's code.
+    pub(crate) const fn provider_code(self) -> Option<u32> {
+        match self {
+            Self::InvalidToken | Self::BadPayload => Some(400),
+            Self::ThirdPartyAuth | Self::Unauthenticated => Some(401),
+            Self::SenderIdMismatch | Self::PermissionDenied => Some(403),
+            Self::Unregistered | Self::WrongProject => Some(404),
+            Self::QuotaExceeded { .. } => Some(429),
+            Self::Internal => Some(500),
+            Self::Unavailable { .. } => Some(503),
+            Self::Unclear { http_status: Some(http_status) } => Some(http_status as u32),
+            Self::Unclear { http_status: None }
+            | Self::NotConnected
+            | Self::NoAccessToken
+            | Self::TooLate => None,
+        }
+    }
+
+    /// From an answer that is no success.
+    pub(crate) fn from_answer(http_status: u16, after: Option<Duration>, body: &[u8]) -> Self {
+        let answer: Answer<'_> = serde_json::from_slice(body).unwrap_or_default();
+        match answer.code() {
+            Some("UNREGISTERED") => Self::Unregistered,
+            Some("INVALID_ARGUMENT") if answer.names_token() => Self::InvalidToken,
+            Some("INVALID_ARGUMENT") => Self::BadPayload,
+            Some("SENDER_ID_MISMATCH") => Self::SenderIdMismatch,
+            Some("QUOTA_EXCEEDED") => Self::QuotaExceeded { after },
+            Some("UNAVAILABLE") => Self::Unavailable { after },
+            Some("INTERNAL") => Self::Internal,
+            Some("THIRD_PARTY_AUTH_ERROR" | "APNS_AUTH_ERROR") => Self::ThirdPartyAuth,
+            // `UNSPECIFIED_ERROR`, and codes that are newer than this.
+            Some(_) | None => Self::from_status(http_status, after),
+        }
+    }
+
+    const fn from_status(http_status: u16, after: Option<Duration>) -> Self {
+        match http_status {
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            // A redirect is not followed: the API is not where `base_url` says.
+            300..=399 | 404 => Self::WrongProject,
+            429 => Self::QuotaExceeded { after },
+            500 => Self::Internal,
+            503 => Self::Unavailable { after },
+            // Of a proxy or front end: FCM itself may have taken the push. 408: so may whoever gave up waiting.
+            0..=299 | 408 | 501 | 502 | 504.. => Self::Unclear { http_status: Some(http_status) },
+            400..=499 => Self::BadPayload,
+        }
+    }
+
+    /// From a request that got no whole answer.
+    pub(crate) fn from_transport(error: &reqwest::Error) -> Self {
+        if error.is_connect() || error.is_builder() {
+            Self::NotConnected
+        } else {
+            Self::Unclear { http_status: error.status().map(|status| status.as_u16()) }
+        }
+    }
+}
+
+/// Google's form of an error; what is absent or of another form counts as not there.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    error: AnswerError<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AnswerError<'a> {
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+    #[serde(borrow)]
+    details: Vec<Detail<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Detail<'a> {
+    #[serde(rename = "@type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(rename = "errorCode", borrow)]
+    code: Option<Cow<'a, str>>,
+    #[serde(rename = "fieldViolations")]
+    field_violations: Vec<serde::de::IgnoredAny>,
+}
+
+impl Answer<'_> {
+    fn code(&self) -> Option<&str> {
+        self.error.details.iter().find(|detail| detail.kind == FCM_ERROR)?.code.as_deref()
+    }
+
+    /// Whether it is the token that is no valid argument, and not a field of the message.
+    fn names_token(&self) -> bool {
+        self.error.details.iter().all(|detail| detail.field_violations.is_empty())
+            && self.error.message.to_ascii_lowercase().contains("registration token")
+    }
+}
+
+#[cfg(test)]
+mod tests;

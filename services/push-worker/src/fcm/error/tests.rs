@@ -1,0 +1,122 @@
+//! Google's bodies and what they mean.
+
+use super::*;
+use FcmError::{
+    BadPayload, Internal, InvalidToken, PermissionDenied, QuotaExceeded, SenderIdMismatch, ThirdPartyAuth,
+    Unauthenticated, Unavailable, Unclear, Unregistered, WrongProject,
+};
+
+const AFTER: Option<Duration> = Some(Duration::from_secs(3));
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_str!(concat!("../../../tests/fixtures/", $name))
+    };
+}
+
+fn unclear(http_status: u16) -> FcmError {
+    Unclear { http_status: Some(http_status) }
+}
+
+#[test]
+fn every_recorded_answer_has_its_meaning() {
+    for (http_status, body, error) in [
+        (404, fixture!("unregistered.json"), Unregistered),
+        (400, fixture!("invalid_token.json"), InvalidToken),
+        (400, fixture!("bad_payload.json"), BadPayload),
+        (403, fixture!("sender_id_mismatch.json"), SenderIdMismatch),
+        (429, fixture!("quota_exceeded.json"), QuotaExceeded { after: AFTER }),
+        (503, fixture!("unavailable.json"), Unavailable { after: AFTER }),
+        (500, fixture!("internal.json"), Internal),
+        (401, fixture!("third_party_auth.json"), ThirdPartyAuth),
+        (401, fixture!("unauthenticated.json"), Unauthenticated),
+        (403, fixture!("service_disabled.json"), PermissionDenied),
+        (404, fixture!("not_found.json"), WrongProject),
+        (502, fixture!("bad_gateway.html"), unclear(502)),
+    ] {
+        let found = FcmError::from_answer(http_status, AFTER, body.as_bytes());
+        assert_eq!(found, error, "{http_status} {body}");
+    }
+}
+
+#[test]
+fn without_a_code_the_status_decides_and_no_token_is_retired() {
+    for (http_status, body, error) in [
+        (200, "<html>", unclear(200)),
+        (302, "", WrongProject),
+        (400, "{}", BadPayload),
+        (400, "not JSON", BadPayload),
+        (401, "", Unauthenticated),
+        (403, "[]", PermissionDenied),
+        (404, "", WrongProject),
+        (404, r#"{"error":null}"#, WrongProject),
+        (404, r#"{"error":{"details":"none"}}"#, WrongProject),
+        (404, r#"{"error":{"details":[{"@type":"other","errorCode":"UNREGISTERED"}]}}"#, WrongProject),
+        (408, "", unclear(408)),
+        (413, "", BadPayload),
+        (429, "", QuotaExceeded { after: AFTER }),
+        (500, "", Internal),
+        (503, "<html>", Unavailable { after: AFTER }),
+        (504, "", unclear(504)),
+        (599, "", unclear(599)),
+    ] {
+        let found = FcmError::from_answer(http_status, AFTER, body.as_bytes());
+        assert_eq!(found, error, "{http_status} {body}");
+        assert!(!found.retires_token(), "{http_status} {body}");
+    }
+}
+
+#[test]
+fn a_code_that_is_not_known_leaves_it_to_the_status() {
+    let body = r#"{"error":{"details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"UNSPECIFIED_ERROR"}]}}"#;
+    assert_eq!(FcmError::from_answer(503, None, body.as_bytes()), Unavailable { after: None });
+    assert_eq!(FcmError::from_answer(404, None, body.as_bytes()), WrongProject);
+}
+
+#[test]
+fn an_invalid_argument_that_is_not_the_token_retires_nothing() {
+    for (message, violations, error) in [
+        ("The registration token is not a valid FCM registration token", "[]", InvalidToken),
+        ("Request contains an invalid argument.", "[]", BadPayload),
+        ("The registration token is not a valid FCM registration token", r#"[{"field":"a"}]"#, BadPayload),
+    ] {
+        let body = format!(
+            r#"{{"error":{{"message":"{message}","details":[
+                {{"@type":"{FCM_ERROR}","errorCode":"INVALID_ARGUMENT"}},
+                {{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":{violations}}}]}}}}"#
+        );
+        assert_eq!(FcmError::from_answer(400, None, body.as_bytes()), error, "{message} {violations}");
+    }
+}
+
+#[test]
+fn p8_only_a_token_that_is_gone_is_retired_and_what_an_operator_must_mend_is_an_alarm() {
+    let resend = |after| Remedy::Resend { after };
+    let now = resend(Duration::ZERO);
+    let asked = resend(Duration::from_secs(3));
+    // The error, what is tried, whether the token is retired, whether it is an alarm.
+    for (error, remedy, retires, alarm) in [
+        (Unregistered, Remedy::None, true, false),
+        (InvalidToken, Remedy::None, true, false),
+        (BadPayload, Remedy::None, false, false),
+        (SenderIdMismatch, Remedy::None, false, true),
+        (QuotaExceeded { after: AFTER }, Remedy::None, false, false),
+        (QuotaExceeded { after: None }, Remedy::None, false, false),
+        (Unavailable { after: AFTER }, asked, false, false),
+        (Unavailable { after: None }, now, false, false),
+        (Internal, now, false, false),
+        (ThirdPartyAuth, Remedy::None, false, true),
+        (Unauthenticated, Remedy::RenewAccess, false, true),
+        (PermissionDenied, Remedy::None, false, true),
+        (WrongProject, Remedy::None, false, true),
+        (FcmError::NotConnected, now, false, false),
+        (FcmError::NoAccessToken, Remedy::None, false, false),
+        (FcmError::TooLate, Remedy::None, false, false),
+        (unclear(502), Remedy::None, false, false),
+    ] {
+        assert_eq!(error.remedy(), remedy, "{error}");
+        assert_eq!((error.retires_token(), error.is_configuration_alarm()), (retires, alarm), "{error}");
+        let reason = if retires { Reason::DeviceUnregistered } else { Reason::PushUndeliverable };
+        assert_eq!(error.reason(), reason, "{error}");
+    }
+}

@@ -1,0 +1,48 @@
+//! One message in, one verdict out.
+
+use fleet_broker::{Delivery, Handler, Verdict};
+use fleet_domain::Channel;
+use fleet_engine::{Accepted, Begin};
+
+use crate::dispatch::Dispatch;
+
+/// Takes challenges; acks when their push is committed as `pushed`, or whatever else is owed is handed over.
+/// Idempotent by (portal, challenge id): a second delivery finds the row, and `turn` says what is left to do.
+pub(crate) struct ChallengeHandler {
+    pub(crate) dispatch: Dispatch,
+    /// The channel that the queue stands for; `None` for the user's own method.
+    pub(crate) channel: Option<Channel>,
+}
+
+impl Handler for ChallengeHandler {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        let accepted = match self.dispatch.engine().accept(&delivery, self.channel, Begin::Sending).await {
+            Ok(accepted) => accepted,
+            Err(error) => return error.verdict(),
+        };
+        let carried_on = match accepted {
+            Accepted::Stored { stored, new: true } => {
+                self.dispatch.carry_on_accepted(stored, &delivery).await
+            }
+            Accepted::Stored { stored, new: false } => self.dispatch.carry_on(stored, &delivery).await,
+            Accepted::Refused(verdict) => return verdict,
+        };
+        carried_on.unwrap_or_else(|error| error.verdict())
+    }
+}
+
+/// Takes owed pushes: whatever the challenge's row says is owed is done. Idempotent by the row.
+pub(crate) struct OwedHandler {
+    pub(crate) dispatch: Dispatch,
+}
+
+impl Handler for OwedHandler {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        let carried_on = match self.dispatch.engine().load_owed(&delivery).await {
+            Ok(Ok(stored)) => self.dispatch.carry_on(stored, &delivery).await,
+            Ok(Err(verdict)) => return verdict,
+            Err(error) => Err(error),
+        };
+        carried_on.unwrap_or_else(|error| error.verdict())
+    }
+}

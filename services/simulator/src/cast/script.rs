@@ -1,0 +1,261 @@
+//! How the scripts are written: `[[person]]` and `[[device]]` in TOML, the same shapes in JSON.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{BadCast, Conduct, Denial, Device, entry_fault};
+use crate::credentials;
+use crate::fcm::SendFault;
+
+/// A file of scripts. Other sections (`[[user]]`, `[[portal]]`) belong to other readers of the same file.
+#[derive(Default, Deserialize)]
+pub(crate) struct CastFile {
+    #[serde(default)]
+    pub(crate) person: Vec<PersonEntry>,
+    #[serde(default)]
+    pub(crate) device: Vec<DeviceEntry>,
+}
+
+/// What a called person does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Script {
+    pub(crate) reach: Reach,
+    /// The answers to successive prompts; after the last one, silence.
+    pub(crate) presses: Vec<Press>,
+    /// Carrier time from the start of a prompt to the first key.
+    pub(crate) think: Duration,
+    /// Carrier time from picking up to hanging up.
+    pub(crate) hangs_up: Option<Duration>,
+    /// The code with which Twilio refuses to call this number.
+    pub(crate) api_error: Option<u32>,
+}
+
+/// What comes of dialing a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Somebody picks up after this much ringing.
+    Answers(Duration),
+    /// A machine picks up after this much ringing.
+    Voicemail(Duration),
+    /// The person declines after this much ringing.
+    Rejects(Duration),
+    /// It rings until the time-out.
+    NoAnswer,
+    /// The network ends the call with this SIP code before it rings.
+    Fails(u16),
+}
+
+/// The answer to one prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Press {
+    /// These keys, one after the other.
+    Keys(String),
+    /// Nothing.
+    Silent {
+        /// Always `true`: the word is there to be read.
+        #[serde(rename = "silent")]
+        _silent: bool,
+    },
+    /// Hanging up, this much carrier time after the prompt began.
+    HangsUp {
+        #[serde(with = "fleet_settings::duration")]
+        hang_up_after: Duration,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    #[serde(default = "one_second", with = "fleet_settings::duration")]
+    after: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fails {
+    sip: u16,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a word that a script can have")]
+pub(crate) struct PersonEntry {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    number: String,
+    answers: Option<After>,
+    #[serde(default)]
+    presses: Vec<Press>,
+    #[serde(default = "one_second", with = "fleet_settings::duration")]
+    think: Duration,
+    hangs_up: Option<After>,
+    #[serde(default)]
+    busy: bool,
+    #[serde(default)]
+    no_answer: bool,
+    #[serde(default)]
+    rejects: bool,
+    #[serde(default)]
+    voicemail: bool,
+    #[serde(default)]
+    unreachable: bool,
+    fails: Option<Fails>,
+    api_error: Option<u32>,
+}
+
+/// A device. Fields that only the enrollment data needs (`user`, `name` and the like) are passed over.
+#[derive(Deserialize)]
+pub(crate) struct DeviceEntry {
+    device_id: Uuid,
+    fcm_token: String,
+    private_key: String,
+    public_key: Option<String>,
+    #[serde(default)]
+    approves: bool,
+    denies: Option<Denial>,
+    #[serde(default)]
+    ignores: bool,
+    token_fault: Option<SendFault>,
+    #[serde(default = "one_second", with = "fleet_settings::duration")]
+    after: Duration,
+}
+
+impl Script {
+    /// A script written as the inside of an inline table.
+    pub(crate) fn parse(who: &str, inside: &str) -> Result<Self, BadCast> {
+        #[derive(Deserialize)]
+        struct Wrapped {
+            script: PersonEntry,
+        }
+        let Wrapped { script } = toml::from_str(&format!("script = {{ {inside} }}"))?;
+        script.into_script(who)
+    }
+}
+
+impl PersonEntry {
+    fn into_script(self, who: &str) -> Result<Script, BadCast> {
+        let pick_up = self.answers.map(|answers| answers.after);
+        let ways = [
+            (self.busy, Reach::Fails(486)),
+            (self.no_answer, Reach::NoAnswer),
+            (self.rejects, Reach::Rejects(pick_up.unwrap_or(Duration::from_secs(3)))),
+            (self.voicemail, Reach::Voicemail(pick_up.unwrap_or(Duration::from_secs(20)))),
+            (self.unreachable, Reach::Fails(480)),
+            (self.fails.is_some(), Reach::Fails(self.fails.as_ref().map_or(0, |fails| fails.sip))),
+        ];
+        let mut chosen = ways.into_iter().filter(|(holds, _)| *holds).map(|(_, reach)| reach);
+        let reach = chosen.next().unwrap_or(Reach::Answers(pick_up.unwrap_or_else(one_second)));
+        if chosen.next().is_some() {
+            return Err(entry_fault(
+                who,
+                "can be only one of busy, no_answer, rejects, voicemail, unreachable, fails",
+            ));
+        }
+        let keys_exist = |press: &Press| match press {
+            Press::Keys(keys) => keys.chars().all(|key| "0123456789*#".contains(key)),
+            Press::Silent { .. } | Press::HangsUp { .. } => true,
+        };
+        if !self.presses.iter().all(keys_exist) {
+            return Err(entry_fault(who, "can press only the keys 0-9, * and #"));
+        }
+        Ok(Script {
+            reach,
+            presses: self.presses,
+            think: self.think,
+            hangs_up: self.hangs_up.map(|hangs_up| hangs_up.after),
+            api_error: self.api_error,
+        })
+    }
+}
+
+/// A person's number and script.
+pub(super) fn person(entry: PersonEntry) -> Result<(String, Arc<Script>), BadCast> {
+    let (name, number) = (entry.name.clone(), entry.number.clone());
+    let script = entry.into_script(&format!("person {name}"))?;
+    if !number.starts_with('+') {
+        return Err(entry_fault(&format!("person {name}"), "needs a number in E.164 form"));
+    }
+    Ok((number, Arc::new(script)))
+}
+
+/// A device's push token and what it does.
+pub(super) fn device(entry: DeviceEntry) -> Result<(String, Arc<Device>), BadCast> {
+    let who = format!("device {}", entry.device_id);
+    let key = credentials::device_key(&entry.private_key).map_err(|fault| entry_fault(&who, fault))?;
+    if entry.public_key.is_some_and(|public| public != credentials::public_key(&key)) {
+        return Err(entry_fault(&who, "has a public_key that does not belong to its private_key"));
+    }
+    let ways = [
+        (entry.approves, Conduct::Approves),
+        (entry.denies.is_some(), Conduct::Denies(entry.denies.unwrap_or(Denial::NotMe))),
+        (entry.ignores || entry.token_fault.is_some(), Conduct::Ignores),
+    ];
+    let mut chosen = ways.into_iter().filter(|(holds, _)| *holds).map(|(_, conduct)| conduct);
+    let (Some(conduct), None) = (chosen.next(), chosen.next()) else {
+        return Err(entry_fault(&who, "needs exactly one of approves, denies, ignores, token_fault"));
+    };
+    let device = Device {
+        id: entry.device_id,
+        key: Arc::new(key),
+        conduct,
+        after: entry.after,
+        fault: entry.token_fault,
+    };
+    Ok((entry.fcm_token, Arc::new(device)))
+}
+
+fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(inside: &str) -> Result<Script, BadCast> {
+        Script::parse("test", inside)
+    }
+
+    #[test]
+    fn each_way_to_be_reached_has_its_word() {
+        let table = [
+            ("", Reach::Answers(Duration::from_secs(1))),
+            (r#"answers = { after = "2s" }"#, Reach::Answers(Duration::from_secs(2))),
+            ("busy = true", Reach::Fails(486)),
+            ("no_answer = true", Reach::NoAnswer),
+            ("rejects = true", Reach::Rejects(Duration::from_secs(3))),
+            (r#"voicemail = true, answers = { after = "9s" }"#, Reach::Voicemail(Duration::from_secs(9))),
+            ("unreachable = true", Reach::Fails(480)),
+            ("fails = { sip = 503 }", Reach::Fails(503)),
+        ];
+        for (inside, reach) in table {
+            assert_eq!(script(inside).unwrap().reach, reach, "{inside}");
+        }
+    }
+
+    #[test]
+    fn answers_to_prompts_can_be_keys_silence_or_hanging_up() {
+        let presses =
+            script(r#"presses = ["1234#", { silent = true }, { hang_up_after = "1500ms" }]"#).unwrap();
+        assert_eq!(
+            presses.presses,
+            [
+                Press::Keys("1234#".to_owned()),
+                Press::Silent { _silent: true },
+                Press::HangsUp { hang_up_after: Duration::from_millis(1500) },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_script_that_contradicts_itself_or_names_nothing_is_refused() {
+        for inside in ["busy = true, no_answer = true", r#"presses = ["12a"]"#, "answer = true"] {
+            assert!(script(inside).is_err(), "{inside}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The simulator from outside: a customer's server, an API client and a gateway of the tests' own.
+//!
+//! Nothing here uses the simulator's code but `start` and the credentials; signatures are checked independently.
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod customer;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod journal;
+#[cfg(test)]
+mod push;
+#[cfg(test)]
+mod stage;

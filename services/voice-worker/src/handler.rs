@@ -1,0 +1,61 @@
+//! One message in, one verdict out.
+
+use fleet_broker::{Delivery, Handler, Verdict};
+use fleet_domain::Channel;
+use fleet_engine::{Accepted, Begin, Hands};
+
+use crate::effects::VoiceHands;
+
+/// Takes challenges; acks when their call is placed or settled otherwise. Idempotent by (portal, challenge
+/// id): a second delivery finds the row and carries out what is left.
+pub(crate) struct ChallengeHandler {
+    pub(crate) hands: VoiceHands,
+    /// The channel that the queue stands for; `None` for the user's own method.
+    pub(crate) channel: Option<Channel>,
+}
+
+impl Handler for ChallengeHandler {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        let accepted = match self.hands.engine.accept(&delivery, self.channel, Begin::Queued).await {
+            Ok(accepted) => accepted,
+            Err(error) => return error.verdict(),
+        };
+        match accepted {
+            Accepted::Stored { stored, .. } => match self.hands.carry_out_all(&stored).await {
+                Ok(()) => Verdict::Done,
+                Err(error) => error.verdict(),
+            },
+            Accepted::Refused(verdict) => verdict,
+        }
+    }
+}
+
+/// Takes owed voice work: whatever the challenge's row says is owed or due is done. Idempotent by the row.
+pub(crate) struct OwedHandler {
+    pub(crate) hands: VoiceHands,
+}
+
+impl Handler for OwedHandler {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        let stored = match self.hands.engine.load_owed(&delivery).await {
+            Ok(Ok(stored)) => stored,
+            Ok(Err(verdict)) => return verdict,
+            Err(error) => return error.verdict(),
+        };
+        let now = self.hands.engine.now();
+        let due = stored
+            .challenge
+            .live
+            .attempts
+            .iter()
+            .find(|a| a.may_ring() && a.check_at.is_some_and(|at| at <= now));
+        let done = match due {
+            Some(attempt) => self.hands.look(stored.clone(), attempt.number).await,
+            None => self.hands.carry_out_all(&stored).await,
+        };
+        match done {
+            Ok(()) => Verdict::Done,
+            Err(error) => error.verdict(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+
+mod effects;
+mod handler;
+mod settings;
+
+use fleet_broker::Queue;
+use fleet_domain::Channel;
+use fleet_engine::{Assembly, ControlHandler, DeadHandler};
+use fleet_settings::Settings as AllSettings;
+use fleet_twilio::Carrier;
+
+use effects::VoiceHands;
+use handler::{ChallengeHandler, OwedHandler};
+pub use settings::Settings;
+
+/// The service's own sections.
+pub const DEFAULTS: [&str; 2] = [settings::DEFAULTS, fleet_twilio::DEFAULTS];
+
+/// Starts consuming and sweeping.
+pub fn start(assembly: &Assembly, all: &AllSettings) -> anyhow::Result<()> {
+    let settings: Settings = all.section("voice_worker")?;
+    settings.check().map_err(|e| all.refuse(&e))?;
+    let twilio: fleet_twilio::Settings = all.section("twilio")?;
+    let profile = twilio.profile().map_err(|e| all.refuse(&e))?;
+    let engine = assembly.engine.clone();
+    let hands = VoiceHands { engine: engine.clone(), carrier: Carrier::new(profile, &assembly.metrics)? };
+
+    let broker = &assembly.broker;
+    let challenges = |channel| ChallengeHandler { hands: hands.clone(), channel };
+    broker.consume(Queue::ChallengeVoice, settings.prefetch, challenges(Some(Channel::Voice)));
+    broker.consume(Queue::ChallengeDefault, settings.prefetch, challenges(None));
+    broker.consume(Queue::VoiceDial, settings.prefetch, OwedHandler { hands: hands.clone() });
+    broker.consume(Queue::VoiceHangup, settings.prefetch, OwedHandler { hands: hands.clone() });
+    broker.consume(Queue::Control, settings.prefetch, ControlHandler::new(engine.clone(), hands.clone()));
+    broker.consume(Queue::Dead, settings.prefetch, DeadHandler::new(engine.clone(), hands.clone()));
+    assembly.context.tasks.spawn("voice sweep", engine.sweep(hands));
+    Ok(())
+}

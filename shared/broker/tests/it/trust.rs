@@ -1,0 +1,63 @@
+//! Who sent a message is what RabbitMQ proves, whatever the message says.
+
+use fleet_broker::{Queue, Sender, Verdict};
+
+use crate::support::{Fleet, Raw, message, portal};
+
+const FORGED: &[(&str, &str)] = &[("x-mfa-portal", "victim")];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_portal_header_is_ignored() {
+    let fleet = Fleet::start().await;
+    let mut seen = fleet.watch(Queue::ChallengeVoice, |_| Verdict::Done);
+    let raw = Raw::connect(&fleet.settings).await;
+    raw.publish(Queue::ChallengeVoice, FORGED, Some(raw.user.as_str())).await;
+    assert_eq!(seen.next().await.sender, Sender::Portal(portal(&raw.user)));
+    raw.publish(Queue::ChallengeVoice, FORGED, None).await;
+    assert_eq!(seen.next().await.sender, Sender::Unproved);
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_portal_header_is_ignored_after_a_retry_too() {
+    let fleet = Fleet::start().await;
+    let mut seen = fleet.watch(Queue::ChallengePush, |delivery| match &delivery.sender {
+        Sender::Fleet { .. } => Verdict::Done,
+        Sender::Portal(_) | Sender::Unproved => Verdict::RetryIn(std::time::Duration::ZERO),
+    });
+    let raw = Raw::connect(&fleet.settings).await;
+    raw.publish(Queue::ChallengePush, FORGED, None).await;
+    assert_eq!(seen.next().await.sender, Sender::Unproved);
+    assert_eq!(seen.next().await.sender, Sender::Fleet { portal: None });
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_does_not_carry_a_portals_message_into_an_internal_queue() {
+    let fleet = Fleet::start().await;
+    let mut internal = fleet.watch(Queue::VoiceDial, |_| Verdict::Done);
+    let mut seen = fleet.watch(Queue::ChallengePush, |delivery| match &delivery.sender {
+        Sender::Fleet { .. } => Verdict::Done,
+        Sender::Portal(_) | Sender::Unproved => Verdict::RetryIn(std::time::Duration::ZERO),
+    });
+    let raw = Raw::connect(&fleet.settings).await;
+    // RabbitMQ takes the header `CC` for further routing keys.
+    raw.publish(Queue::ChallengePush, &[("CC", "voice.dial")], Some(raw.user.as_str())).await;
+    seen.next().await;
+    seen.next().await;
+    fleet.publisher().publish(message(Queue::VoiceDial, "own")).await.unwrap();
+    assert_eq!(internal.next().await.body, "own");
+    assert!(internal.is_empty());
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_portal_header_is_ignored_in_a_dead_letter() {
+    let fleet = Fleet::start().await;
+    let mut dead = fleet.watch(Queue::Dead, |_| Verdict::Done);
+    let _killed = fleet.watch(Queue::ChallengeDefault, |_| panic!("as a message that kills its workers"));
+    let raw = Raw::connect(&fleet.settings).await;
+    raw.publish(Queue::ChallengeDefault, FORGED, None).await;
+    assert_eq!(dead.next().await.sender, Sender::Unproved);
+    fleet.end().await;
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+mod asked;
+mod context;
+mod envelope;
+mod form;
+mod invalid;
+mod jcs;
+mod object;
+mod outcome;
+mod owed;
+mod schemas;
+mod told;
+
+pub use asked::{CancelRequest, ChallengeRequest, NumberMatch, WorkflowStep};
+pub use envelope::{Envelope, Event, EventType, FLEET_SOURCE, Message, event_id, parse};
+pub use invalid::Invalid;
+pub use jcs::canonical;
+pub use outcome::{AlternativeReport, AttemptReport, CallerIdReport, Outcome, SentCallerId, poll_after_ms};
+pub use owed::Owed;
+pub use schemas::schemas;
+pub use told::{ChallengeRefused, Resolved};

@@ -1,0 +1,42 @@
+//! The JSON Schemas (draft 2020-12) of everything on the wire, made from the types that read and write it.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+
+use crate::asked::{CancelRequest, ChallengeRequest};
+use crate::envelope::{self, EventType};
+use crate::outcome::Outcome;
+use crate::owed::Owed;
+use crate::told::{ChallengeRefused, Resolved};
+
+/// Every schema: the name of its file in `schemas/`, and its text. They refer to each other by these names.
+#[must_use]
+pub fn schemas() -> Vec<(&'static str, String)> {
+    [
+        ("event.json", envelope::schema(data_file)),
+        (data_file(EventType::ChallengeRequested), of::<ChallengeRequest>()),
+        (data_file(EventType::CancelRequested), of::<CancelRequest>()),
+        (data_file(EventType::ChallengeResolved), of::<Resolved>()),
+        (data_file(EventType::ChallengeRefused), of::<ChallengeRefused>()),
+        (data_file(EventType::DialOwed), of::<Owed>()),
+        ("outcome.json", of::<Outcome>()),
+    ]
+    .into_iter()
+    .map(|(file, schema)| (file, format!("{:#}\n", schema.to_value())))
+    .collect()
+}
+
+/// The file with the schema of an event's `data`.
+const fn data_file(event_type: EventType) -> &'static str {
+    match event_type {
+        EventType::ChallengeRequested => "challenge-request.json",
+        EventType::CancelRequested => "cancel-request.json",
+        EventType::ChallengeResolved => "resolved.json",
+        EventType::ChallengeRefused => "challenge-refused.json",
+        EventType::DialOwed | EventType::HangUpOwed | EventType::SendOwed => "owed.json",
+    }
+}
+
+fn of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>()
+}

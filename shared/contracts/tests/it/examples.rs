@@ -1,0 +1,77 @@
+//! The golden examples, valid and invalid, by schema and by parser; and those in README.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_contracts::{EventType, Outcome, parse};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::documents;
+
+fn check_message(name: &str, message: &Value, schema: &jsonschema::Validator) -> EventType {
+    if let Err(e) = schema.validate(message) {
+        panic!("{name}: {e}");
+    }
+    let text = message.to_string();
+    let read = parse(text.as_bytes()).unwrap_or_else(|invalid| panic!("{name}: {invalid}"));
+    let written = read.event.to_json();
+    let mut expected = message.clone();
+    // The one attribute that is written whether or not it was sent.
+    expected["datacontenttype"] = "application/json".into();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), expected, "{name}");
+    assert_eq!(parse(written.as_bytes()).unwrap().event, read.event, "{name}");
+    read.event.message.event_type()
+}
+
+fn check_outcome(name: &str, document: &Value, schema: &jsonschema::Validator) {
+    if let Err(e) = schema.validate(document) {
+        panic!("{name}: {e}");
+    }
+    let outcome = Outcome::from_json(&document.to_string()).unwrap_or_else(|| panic!("{name} is not read"));
+    assert_eq!(serde_json::from_str::<Value>(&outcome.to_json()).unwrap(), *document, "{name}");
+}
+
+#[test]
+fn i1_every_example_is_valid_and_written_as_it_was_read() {
+    let (event, outcome) = (documents::validator("event.json"), documents::validator("outcome.json"));
+    let mut seen = BTreeSet::new();
+    for (name, document) in documents::folder("examples") {
+        if name.starts_with("outcome-") {
+            check_outcome(&name, &document, &outcome);
+        } else {
+            seen.insert(check_message(&name, &document, &event));
+        }
+    }
+    let all: BTreeSet<_> = EventType::ALL.iter().copied().collect();
+    assert_eq!(seen, all, "types of events without an example");
+}
+
+#[test]
+fn p6_every_invalid_example_names_its_field_and_rule_and_fails_its_schema_too() {
+    let schema = documents::validator("event.json");
+    for (name, example) in documents::folder("examples/invalid") {
+        // The text as it stands there: own fields are named by their position.
+        let text = documents::read(&format!("examples/invalid/{name}.json"));
+        let raw: BTreeMap<String, &RawValue> = serde_json::from_str(&text).unwrap();
+        let Err(invalid) = parse(raw["message"].get().as_bytes()) else { panic!("{name} is taken") };
+        assert_eq!(
+            (invalid.field.as_str(), invalid.rule.as_str()),
+            (example["field"].as_str().unwrap(), example["rule"].as_str().unwrap()),
+            "{name}"
+        );
+        assert!(!schema.is_valid(&example["message"]), "{name} is valid by the schema");
+    }
+}
+
+#[test]
+fn the_readme_shows_the_golden_examples() {
+    let readme = documents::read("README.md");
+    let blocks: Vec<Value> = readme
+        .split("```json\n")
+        .skip(1)
+        .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
+        .collect();
+    let golden = ["examples/challenge-request.json", "examples/outcome-approved.json"]
+        .map(|file| serde_json::from_str::<Value>(&documents::read(file)).unwrap());
+    assert_eq!(blocks, golden);
+}

@@ -1,0 +1,89 @@
+//! Portals' cancels, taken by any worker.
+
+use fleet_broker::{Delivery, Handler, Verdict};
+use fleet_contracts::{self as contracts, CancelRequest, ChallengeRefused, Message};
+use fleet_domain::{ChallengeKey, Event, Portal, owed, tombstone};
+use fleet_records::{Actor, Created, Note, Stored};
+
+use crate::accept::unexpected;
+use crate::{Apply, Engine, Error, Hands};
+
+/// Takes the queue `control`. Idempotent by (portal, challenge id): a challenge is canceled once.
+pub struct ControlHandler<H> {
+    engine: Engine,
+    hands: H,
+}
+
+impl<H: Hands> ControlHandler<H> {
+    /// What is owed after a cancel is carried out by `hands`.
+    pub fn new(engine: Engine, hands: H) -> Self {
+        Self { engine, hands }
+    }
+
+    async fn cancel(&self, delivery: &Delivery) -> Result<Verdict, Error> {
+        let portal = match self.engine.portal_of(delivery)? {
+            Ok(portal) => portal,
+            Err(verdict) => return Ok(verdict),
+        };
+        let request = match contracts::parse(&delivery.body) {
+            Ok(envelope) => match envelope.event.message {
+                Message::CancelRequested(request) => request,
+                other @ (Message::ChallengeRequested(_)
+                | Message::ChallengeResolved(_)
+                | Message::ChallengeRefused(_)
+                | Message::DialOwed(_)
+                | Message::HangUpOwed(_)
+                | Message::SendOwed(_)) => {
+                    return self.engine.refuse_invalid(&portal.name, &unexpected(other.event_type())).await;
+                }
+            },
+            Err(invalid) => return self.engine.refuse_invalid(&portal.name, &invalid).await,
+        };
+        if let Some(stored) = self.engine.cancel(&portal, &request).await? {
+            for effect in owed(&stored.challenge) {
+                self.hands.carry_out(stored.clone(), effect).await?;
+            }
+        }
+        Ok(Verdict::Done)
+    }
+}
+
+impl<H: Hands> Handler for ControlHandler<H> {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        self.cancel(&delivery).await.unwrap_or_else(|error| error.verdict())
+    }
+}
+
+impl Engine {
+    /// Cancels the challenge, or leaves a tombstone that its request will find. `None` when the request for
+    /// the cancel was itself refused.
+    async fn cancel(&self, portal: &Portal, request: &CancelRequest) -> Result<Option<Stored>, Error> {
+        let key = ChallengeKey { id: request.challenge_id, portal: portal.name.clone() };
+        match self.apply(Apply::urgent(&key, Actor::Portal), |_| Event::Cancel).await {
+            Ok(applied) => return Ok(Some(applied.stored().clone())),
+            Err(Error::Unknown) => {}
+            Err(error) => return Err(error),
+        }
+        let stone = match tombstone(key.clone(), portal, self.now()) {
+            Ok(stone) => stone,
+            Err(why) => {
+                self.inner.metrics.refused(why.refusal.as_str());
+                self.publish_refused(&key.portal, ChallengeRefused::of_not_opened(key.id, &why)).await?;
+                return Ok(None);
+            }
+        };
+        match self.inner.records.create(&stone, Note { event: "cancel", actor: Actor::Portal }).await? {
+            Created::New => {
+                let stored = Stored { challenge: stone, told: 0 };
+                self.inner.metrics.observe(None, &stored.challenge);
+                self.tell_soon(stored.clone());
+                Ok(Some(stored))
+            }
+            // Its request came at the same moment.
+            Created::Exists(stored) => {
+                let again = Apply::urgent(&key, Actor::Portal).knowing(stored);
+                Ok(Some(self.apply(again, |_| Event::Cancel).await?.stored().clone()))
+            }
+        }
+    }
+}

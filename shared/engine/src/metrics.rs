@@ -1,0 +1,141 @@
+//! How long challenges take, and what becomes of them.
+
+use fleet_domain::{Challenge, Channel, Timestamp};
+use fleet_telemetry::{HistogramVec, IntCounterVec, LATENCY_SECONDS, Metrics};
+
+/// The engine's metrics.
+#[derive(Clone)]
+pub(crate) struct EngineMetrics {
+    queue_wait: HistogramVec,
+    ringing: HistogramVec,
+    answer: HistogramVec,
+    input: HistogramVec,
+    outcome: HistogramVec,
+    accepted: IntCounterVec,
+    refused: IntCounterVec,
+    ended: IntCounterVec,
+    swept: IntCounterVec,
+    told: IntCounterVec,
+}
+
+impl EngineMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let seconds = |name, help, labels| metrics.histogram(name, help, labels, LATENCY_SECONDS);
+        Self {
+            queue_wait: seconds(
+                "mfa_queue_wait_seconds",
+                "From the time inside a challenge's id, when its portal made it, to its acceptance.",
+                &["channel"],
+            ),
+            ringing: seconds(
+                "mfa_accept_to_ringing_seconds",
+                "From acceptance to the phone's ringing, or to the push service's taking the push.",
+                &["channel"],
+            ),
+            answer: seconds(
+                "mfa_ringing_to_answer_seconds",
+                "From ringing to the answer of a call.",
+                &["channel"],
+            ),
+            input: seconds(
+                "mfa_answer_to_input_seconds",
+                "From the answer of a call, or from the push, to the person's decision.",
+                &["channel"],
+            ),
+            outcome: seconds(
+                "mfa_publish_to_outcome_seconds",
+                "From the time inside a challenge's id to its end.",
+                &["channel", "result"],
+            ),
+            accepted: metrics.counter("mfa_challenges_accepted_total", "Challenges accepted.", &["channel"]),
+            refused: metrics.counter(
+                "mfa_challenges_refused_total",
+                "Requests refused before a challenge existed.",
+                &["reason"],
+            ),
+            ended: metrics.counter(
+                "mfa_challenges_ended_total",
+                "Challenges ended, by the channel of the last attempt.",
+                &["channel", "result", "reason"],
+            ),
+            swept: metrics.counter(
+                "mfa_swept_total",
+                "What sweeps took up: overdue challenges, attempts due for a look, outcomes not told.",
+                &["what"],
+            ),
+            told: metrics.counter(
+                "mfa_outcomes_told_total",
+                "Versions told to portals, and those that could not be told at once.",
+                &["result"],
+            ),
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn swept(&self, what: &'static str, count: usize) {
+        self.swept.with_label_values(&[what]).inc_by(count as u64);
+    }
+
+    pub(crate) fn told(&self, result: &'static str) {
+        self.told.with_label_values(&[result]).inc();
+    }
+
+    /// Counts what is new in `after`.
+    pub(crate) fn observe(&self, before: Option<&Challenge>, after: &Challenge) {
+        let channel = channel(after);
+        let asked_at = after.key.id.created_at();
+        if before.is_none() {
+            self.accepted.with_label_values(&[channel]).inc();
+            self.queue_wait
+                .with_label_values(&[channel])
+                .observe(seconds(asked_at, after.request.accepted_at));
+        }
+        self.observe_attempt(before, after);
+        if let Some(end) = &after.live.end
+            && before.is_none_or(Challenge::is_open)
+        {
+            let result = end.reason.result().as_str();
+            self.ended.with_label_values(&[channel, result, end.reason.as_str()]).inc();
+            self.outcome.with_label_values(&[channel, result]).observe(seconds(asked_at, end.at));
+            let decided = after.live.attempts.last().and_then(|a| a.answered_ms.or(a.placed_ms));
+            if let Some(from) = decided {
+                let waited = after.elapsed_ms(end.at).saturating_sub(from);
+                self.input.with_label_values(&[channel]).observe(f64::from(waited) / 1_000.0);
+            }
+        }
+    }
+
+    fn observe_attempt(&self, before: Option<&Challenge>, after: &Challenge) {
+        let Some(attempt) = after.live.attempts.last() else { return };
+        let earlier = before.and_then(|c| c.attempt(attempt.number));
+        let label = attempt.channel.as_str();
+        let reached = |a: &fleet_domain::Attempt| match a.channel {
+            Channel::Push => a.placed_ms,
+            Channel::Voice | Channel::Totp => a.ringing_ms,
+        };
+        if let (Some(ms), None) = (reached(attempt), earlier.and_then(reached)) {
+            self.ringing.with_label_values(&[label]).observe(f64::from(ms) / 1_000.0);
+        }
+        if attempt.channel == Channel::Voice
+            && let (Some(answered), None) = (attempt.answered_ms, earlier.and_then(|a| a.answered_ms))
+            && let Some(rang) = attempt.ringing_ms
+        {
+            self.answer
+                .with_label_values(&[label])
+                .observe(f64::from(answered.saturating_sub(rang)) / 1_000.0);
+        }
+    }
+}
+
+fn channel(challenge: &Challenge) -> &'static str {
+    let attempted = challenge.live.attempts.last().map(|attempt| attempt.channel);
+    let planned = challenge.request.steps.first().map(fleet_domain::Step::channel);
+    attempted.or(planned).map_or("none", Channel::as_str)
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.since(from).as_secs_f64()
+}

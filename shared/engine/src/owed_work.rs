@@ -1,0 +1,38 @@
+//! Taking internal messages: something is owed for a challenge; what, its row says.
+
+use fleet_broker::{Delivery, Poison, Verdict};
+use fleet_contracts::{self as contracts, Message};
+use fleet_domain::ChallengeKey;
+use fleet_records::Stored;
+
+use crate::{Engine, Error};
+
+impl Engine {
+    /// The challenge that a message of the fleet's own is about; or what becomes of a message that is about
+    /// none.
+    pub async fn load_owed(&self, delivery: &Delivery) -> Result<Result<Stored, Verdict>, Error> {
+        let key = match read_owed(&delivery.body) {
+            Ok(key) => key,
+            Err(verdict) => return Ok(Err(verdict)),
+        };
+        Ok(self.inner.records.load(&key).await?.ok_or(Verdict::Done))
+    }
+}
+
+/// The challenge that is named in an internal message.
+fn read_owed(body: &[u8]) -> Result<ChallengeKey, Verdict> {
+    let poison =
+        |detail: String, known| Verdict::Poison(Poison::hash_only("invalid_internal", detail, known));
+    match contracts::parse(body) {
+        Err(invalid) => Err(poison(invalid.to_string(), invalid.known_fields)),
+        Ok(envelope) => match envelope.event.message {
+            Message::DialOwed(owed) | Message::HangUpOwed(owed) | Message::SendOwed(owed) => Ok(owed.key()),
+            other @ (Message::ChallengeRequested(_)
+            | Message::CancelRequested(_)
+            | Message::ChallengeResolved(_)
+            | Message::ChallengeRefused(_)) => {
+                Err(poison(format!("an internal queue takes no {}", other.event_type()), Vec::new()))
+            }
+        },
+    }
+}

@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+mod device;
+mod digest;
+mod error;
+mod jws;
+mod keys;
+mod outcome;
+mod seal;
+mod settings;
+
+pub use device::{DeviceAlg, verify_device};
+pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256_base64, sha256, sha256_hex};
+pub use error::Error;
+pub use jws::{Jws, JwsHeader};
+pub use keys::Keys;
+pub use outcome::{new_signing_key, verify_outcome};
+pub use settings::{DEFAULTS, Settings};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// Makes `ring` the TLS provider of this process. Every `main` calls it before it opens a connection; calling it again does nothing.
+pub fn install_tls_provider() {
+    // The only failure is that a provider is installed already, and this workspace has no other one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// `N` bytes from the operating system's random number generator.
+///
+/// # Panics
+/// Where the operating system has no randomness to give: nothing safe can be done without it.
+#[expect(clippy::expect_used, reason = "a process without randomness must not go on")]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}

@@ -1,0 +1,44 @@
+//! Whether a document is what the fleet wrote for this challenge.
+
+use fleet_contracts::Outcome;
+use fleet_domain::{ChallengeId, ChallengeResult, PortalName};
+use fleet_outcomes::SignedDocument;
+
+use crate::Error;
+
+/// What documents are held against.
+pub(crate) struct Authentic {
+    pub(crate) portal: PortalName,
+    pub(crate) jwk: Option<String>,
+}
+
+impl Authentic {
+    /// Reads a document that was read together with its signature.
+    pub(crate) fn read(&self, id: ChallengeId, document: &SignedDocument) -> Result<Outcome, Error> {
+        let outcome = self.read_unsigned(id, &document.json)?;
+        if let Some(jwk) = &self.jwk
+            && is_final(&outcome)
+        {
+            let signature = document.signature.as_deref().ok_or(Error::Forged("it has no signature"))?;
+            fleet_keys::verify_outcome(jwk, document.json.as_bytes(), signature)
+                .map_err(|_| Error::Forged("its signature does not fit"))?;
+        }
+        Ok(outcome)
+    }
+
+    /// Reads a document as it was published. What it says of the end is not proved.
+    pub(crate) fn read_unsigned(&self, id: ChallengeId, json: &str) -> Result<Outcome, Error> {
+        let outcome =
+            Outcome::from_json(json).ok_or(Error::Forged("it is no outcome that this version can read"))?;
+        // Under a genuine signature, another challenge's approval would be worth as much as this one's.
+        if outcome.challenge_id != id || outcome.portal != self.portal {
+            return Err(Error::Forged("it is another challenge's"));
+        }
+        Ok(outcome)
+    }
+}
+
+/// Whether nothing but late facts can change any more.
+pub(crate) fn is_final(outcome: &Outcome) -> bool {
+    outcome.result != ChallengeResult::Pending
+}

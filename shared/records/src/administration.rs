@@ -1,0 +1,171 @@
+//! What operators, the demo and the benchmark write: portals and users.
+
+use fleet_domain::{Portal, UserId};
+use fleet_keys::Keys;
+use uuid::Uuid;
+
+use crate::connection::{Connections, Params, Session};
+use crate::enrolled::{ACTIVE, NewUser, code_of};
+use crate::error::{Error, Fault};
+use crate::phones;
+
+/// Users that are stored by one transaction.
+const CHUNK: usize = 1000;
+
+const PUT_PORTAL: &str = "INSERT INTO portals (name, title, audiences, policy) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (name) DO UPDATE SET title = excluded.title, audiences = excluded.audiences, policy = excluded.policy";
+
+const PUT_USERS: &str = "
+INSERT INTO users (id, audience, method)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int2[]) AS u(id, audience, method) ORDER BY id
+ON CONFLICT (id) DO UPDATE SET audience = excluded.audience, method = excluded.method";
+
+/// Removes what the users no longer have, then stores what they have.
+const CLEAR_PHONES: &str = "DELETE FROM phones WHERE user_id = ANY($1)";
+const PUT_PHONES: &str = "
+INSERT INTO phones (user_id, role, kind, verified, number_index, sealed, masked, has_extension)
+SELECT * FROM unnest($1::text[], $2::int2[], $3::int2[], $4::bool[], $5::bytea[], $6::bytea[], $7::text[], $8::bool[])";
+const CLEAR_DEVICES: &str = "DELETE FROM devices WHERE user_id = ANY($1)";
+const PUT_DEVICES: &str = "
+INSERT INTO devices (id, user_id, alg, public_key, push_token, state)
+SELECT id, user_id, alg, public_key, push_token, $6
+FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[]) AS d(id, user_id, alg, public_key, push_token)";
+
+const RETIRE_TOKEN: &str = "UPDATE devices SET push_token = NULL WHERE id = $1 AND push_token = $2";
+
+pub(crate) async fn put_portal(connections: &Connections, portal: &Portal) -> Result<(), Error> {
+    portal.policy.check().map_err(|error| Error::Rejected(std::sync::Arc::new(error)))?;
+    let policy = tokio_postgres::types::Json(&portal.policy);
+    let params: Params<'_> = &[&portal.name.as_str(), &portal.title, &portal.audiences, &policy];
+    write(connections, (PUT_PORTAL, params), "storing a portal").await
+}
+
+pub(crate) async fn retire_push_token(
+    connections: &Connections,
+    device: Uuid,
+    token: &str,
+) -> Result<(), Error> {
+    write(connections, (RETIRE_TOKEN, &[&device, &token]), "retiring a push token").await
+}
+
+async fn write(
+    connections: &Connections,
+    (sql, params): (&str, Params<'_>),
+    doing: &'static str,
+) -> Result<(), Error> {
+    let work = async { connections.durable().await?.query(sql, params).await };
+    work.await.map(drop).map_err(|fault| fault.into_error(doing))
+}
+
+/// Stores users, each with exactly these phones and devices, in chunks of which each is stored wholly or not at all.
+/// Whether a user is blocked stays as it is.
+pub(crate) async fn put_users(
+    connections: &Connections,
+    keys: &Keys,
+    users: &[NewUser],
+) -> Result<(), Error> {
+    for chunk in users.chunks(CHUNK) {
+        let (phones, devices) = (PhoneColumns::of(keys, chunk), DeviceColumns::of(chunk));
+        let stored = async {
+            let mut session = connections.durable().await?;
+            session.begin("BEGIN").await?;
+            put_chunk(&mut session, chunk, (&phones, &devices)).await?;
+            session.commit().await
+        };
+        stored.await.map_err(|fault: Fault| fault.into_error("storing users"))?;
+    }
+    Ok(())
+}
+
+async fn put_chunk(
+    session: &mut Session,
+    users: &[NewUser],
+    (phones, devices): (&PhoneColumns<'_>, &DeviceColumns<'_>),
+) -> Result<(), Fault> {
+    let ids: Vec<&str> = users.iter().map(|user| user.id.as_str()).collect();
+    let audiences: Vec<&str> = users.iter().map(|user| user.audience.as_str()).collect();
+    let methods: Vec<i16> = users.iter().map(|user| i16::from(user.method.code())).collect();
+    let puts: [(&str, Params<'_>); 5] = [
+        (PUT_USERS, &[&ids, &audiences, &methods]),
+        (CLEAR_PHONES, &[&ids]),
+        (
+            PUT_PHONES,
+            &[
+                &phones.users,
+                &phones.roles,
+                &phones.kinds,
+                &phones.verified,
+                &phones.indexes,
+                &phones.sealed,
+                &phones.masked,
+                &phones.extensions,
+            ],
+        ),
+        (CLEAR_DEVICES, &[&ids]),
+        (
+            PUT_DEVICES,
+            &[&devices.ids, &devices.users, &devices.algs, &devices.keys, &devices.tokens, &ACTIVE],
+        ),
+    ];
+    for (sql, params) in puts {
+        session.query(sql, params).await?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct PhoneColumns<'a> {
+    users: Vec<&'a str>,
+    roles: Vec<i16>,
+    kinds: Vec<i16>,
+    verified: Vec<bool>,
+    indexes: Vec<Vec<u8>>,
+    sealed: Vec<Vec<u8>>,
+    masked: Vec<String>,
+    extensions: Vec<bool>,
+}
+
+impl<'a> PhoneColumns<'a> {
+    fn of(keys: &Keys, users: &'a [NewUser]) -> Self {
+        let mut columns = Self::default();
+        let phones = users.iter().flat_map(|user| user.phones.iter().map(move |phone| (&user.id, phone)));
+        for (user, phone) in phones {
+            let user: &UserId = user;
+            columns.users.push(user.as_str());
+            columns.roles.push(i16::from(phone.role.code()));
+            columns.kinds.push(i16::from(phone.kind.code()));
+            columns.verified.push(phone.verified);
+            columns.indexes.push(keys.phone_index(phone.number.e164()).to_vec());
+            let sealed = phones::seal(keys, (user, phone.role), &phone.number, phone.extension.as_ref());
+            columns.sealed.push(sealed);
+            columns.masked.push(phone.number.masked());
+            columns.extensions.push(phone.extension.is_some());
+        }
+        columns
+    }
+}
+
+#[derive(Default)]
+struct DeviceColumns<'a> {
+    ids: Vec<Uuid>,
+    users: Vec<&'a str>,
+    algs: Vec<i16>,
+    keys: Vec<&'a [u8]>,
+    tokens: Vec<Option<&'a str>>,
+}
+
+impl<'a> DeviceColumns<'a> {
+    fn of(users: &'a [NewUser]) -> Self {
+        let mut columns = Self::default();
+        for (user, device) in
+            users.iter().flat_map(|user| user.devices.iter().map(move |device| (user, device)))
+        {
+            columns.ids.push(device.id.uuid());
+            columns.users.push(user.id.as_str());
+            columns.algs.push(code_of(device.alg));
+            columns.keys.push(&device.public_key);
+            columns.tokens.push(device.push_token.as_ref().map(fleet_domain::PushToken::reveal));
+        }
+        columns
+    }
+}

@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+mod administration;
+mod batch;
+mod commit;
+mod connection;
+mod create;
+mod enrolled;
+mod error;
+mod history;
+mod load;
+mod low_water;
+mod metrics;
+mod migrations;
+mod note;
+mod phones;
+mod records;
+mod row;
+mod settings;
+mod sql_time;
+mod storage;
+mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod told;
+mod transition;
+mod upkeep;
+
+pub use enrolled::{DeviceRecord, NewDevice, NewPhone, NewUser};
+pub use error::{Error, ErrorClass, Source};
+pub use fleet_keys::DeviceAlg;
+pub use note::{Actor, AttemptNote, AuditRow, Detail, EVENT_LONGEST, Note};
+pub use records::Records;
+pub use settings::{DEFAULTS, Settings};
+pub use storage::Storage;
+pub use sweep::ToldCursor;
+pub use transition::{Committed, Created, Lane, Line, Stored, Transition};

@@ -1,0 +1,223 @@
+//! The lanes that read: challenges, users and devices, many by one statement.
+
+use std::collections::HashMap;
+
+use fleet_domain::{
+    ChallengeKey, Channel, Device, DeviceId, Phone, PhoneKind, PhoneRole, PushToken, User, UserId,
+};
+use fleet_keys::DeviceAlg;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::batch::{Answers, Settled, Unit};
+use crate::connection::Connections;
+use crate::enrolled::{ACTIVE, DeviceRecord, alg_of};
+use crate::error::{Error, Fault, UnknownCode};
+use crate::row::{Loaded, challenge_columns, key_of, lowest};
+use crate::transition::Stored;
+
+pub(crate) const CHALLENGES: &str = concat!(
+    "SELECT ",
+    challenge_columns!(),
+    " FROM unnest($1::uuid[], $2::text[]) AS k(id, portal)
+      JOIN challenges c ON c.id = k.id AND c.portal = k.portal
+      WHERE c.id >= $3"
+);
+const USERS: &str = "SELECT id, audience, method, blocked FROM users WHERE id = ANY($1)";
+const PHONES: &str = "SELECT user_id, role, kind, verified, sealed, masked, has_extension
+    FROM phones WHERE user_id = ANY($1) ORDER BY user_id, role";
+const DEVICES_OF: &str = "SELECT user_id, id, push_token FROM devices
+    WHERE user_id = ANY($1) AND state = 1 ORDER BY user_id, id";
+const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)";
+
+/// The rows under these keys, as far as there are any; one that can't be read is an error of its own.
+pub(crate) async fn find(
+    connections: &Connections,
+    keys: &[&ChallengeKey],
+) -> Result<HashMap<ChallengeKey, Result<Loaded, Error>>, Fault> {
+    let ids: Vec<Uuid> = keys.iter().map(|key| key.id.uuid()).collect();
+    let portals: Vec<&str> = keys.iter().map(|key| key.portal.as_str()).collect();
+    let lowest = lowest(keys.iter().copied());
+    let rows = connections.read(CHALLENGES, &[&ids, &portals, &lowest]).await?;
+    Ok(rows.iter().filter_map(|row| Some((key_of(row).ok()?, Loaded::read(row)))).collect())
+}
+
+/// Loads challenges.
+pub(crate) struct LoadChallenges(pub(crate) Connections);
+
+impl Unit for LoadChallenges {
+    type Ask = ChallengeKey;
+    type Answer = Option<Stored>;
+    type Key = ();
+
+    fn lane(&self) -> &'static str {
+        "load_challenge"
+    }
+
+    fn doing(&self) -> &'static str {
+        "loading a challenge"
+    }
+
+    fn key(_: &ChallengeKey) -> Option<()> {
+        None
+    }
+
+    async fn attempt(&self, asks: &[&ChallengeKey]) -> Result<Answers<Self>, Fault> {
+        let found = find(&self.0, asks).await?;
+        let answer = |key: &&ChallengeKey| match found.get(*key) {
+            None => Ok(None),
+            Some(loaded) => loaded.clone().map(|loaded| Some(loaded.stored)),
+        };
+        Ok(asks.iter().map(answer).collect())
+    }
+
+    async fn settle(&self, asks: &[&ChallengeKey]) -> Result<Settled<Self>, Fault> {
+        Ok(asks.iter().map(|_| None).collect())
+    }
+}
+
+/// Loads users with their phones and active devices.
+pub(crate) struct LoadUsers(pub(crate) Connections);
+
+impl Unit for LoadUsers {
+    type Ask = UserId;
+    type Answer = Option<User>;
+    type Key = ();
+
+    fn lane(&self) -> &'static str {
+        "load_user"
+    }
+
+    fn doing(&self) -> &'static str {
+        "loading a user"
+    }
+
+    fn key(_: &UserId) -> Option<()> {
+        None
+    }
+
+    async fn attempt(&self, asks: &[&UserId]) -> Result<Answers<Self>, Fault> {
+        let mut ids: Vec<&str> = asks.iter().map(|id| id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut session = self.0.durable().await?;
+        let queries: [(&str, crate::connection::Params<'_>); 3] =
+            [(USERS, &[&ids]), (PHONES, &[&ids]), (DEVICES_OF, &[&ids])];
+        let answers = session.pipeline(&queries).await?;
+        let [users, phones, devices] = answers.try_into().unwrap_or_default();
+        let mut found: HashMap<String, Result<User, Error>> =
+            users.iter().map(|row| (row.get(0), user_of(row))).collect();
+        for row in &phones {
+            join(&mut found, row, |user, row| {
+                user.phones.push(phone_of(row)?);
+                Ok(())
+            });
+        }
+        for row in &devices {
+            join(&mut found, row, |user, row| {
+                let push_token = row.get::<_, Option<String>>(2).map(PushToken::new);
+                user.devices.push(Device { id: DeviceId::from_uuid(row.get(1)), push_token });
+                Ok(())
+            });
+        }
+        Ok(asks.iter().map(|id| found.get(id.as_str()).cloned().transpose()).collect())
+    }
+
+    async fn settle(&self, asks: &[&UserId]) -> Result<Settled<Self>, Fault> {
+        Ok(asks.iter().map(|_| None).collect())
+    }
+}
+
+/// Adds a row to the user whose id stands in its first column. Users come and go between the three
+/// statements: a row without its user is left out.
+fn join(
+    users: &mut HashMap<String, Result<User, Error>>,
+    row: &Row,
+    add: impl Fn(&mut User, &Row) -> Result<(), Error>,
+) {
+    if let Some(found) = users.get_mut(row.get::<_, &str>(0))
+        && let Ok(user) = found
+        && let Err(error) = add(user, row)
+    {
+        *found = Err(error);
+    }
+}
+
+fn user_of(row: &Row) -> Result<User, Error> {
+    Ok(User {
+        id: UserId::parse(row.get(0)).map_err(Error::corrupt)?,
+        audience: row.get(1),
+        method: word(row, 2, ("method", Channel::from_code))?,
+        blocked: row.get(3),
+        phones: Vec::new(),
+        devices: Vec::new(),
+    })
+}
+
+fn phone_of(row: &Row) -> Result<Phone, Error> {
+    Ok(Phone {
+        role: word(row, 1, ("role", PhoneRole::from_code))?,
+        kind: word(row, 2, ("kind", PhoneKind::from_code))?,
+        verified: row.get(3),
+        sealed: row.get(4),
+        masked: row.get(5),
+        has_extension: row.get(6),
+    })
+}
+
+/// The word whose code stands in a column.
+fn word<T>(
+    row: &Row,
+    index: usize,
+    (column, from_code): (&'static str, fn(u8) -> Option<T>),
+) -> Result<T, Error> {
+    let code: i16 = row.get(index);
+    let word = u8::try_from(code).ok().and_then(from_code);
+    word.ok_or_else(|| Error::corrupt(UnknownCode { column, code }))
+}
+
+/// Loads devices by their ids.
+pub(crate) struct LoadDevices(pub(crate) Connections);
+
+impl Unit for LoadDevices {
+    type Ask = DeviceId;
+    type Answer = Option<DeviceRecord>;
+    type Key = ();
+
+    fn lane(&self) -> &'static str {
+        "load_device"
+    }
+
+    fn doing(&self) -> &'static str {
+        "loading a device"
+    }
+
+    fn key(_: &DeviceId) -> Option<()> {
+        None
+    }
+
+    async fn attempt(&self, asks: &[&DeviceId]) -> Result<Answers<Self>, Fault> {
+        let mut ids: Vec<Uuid> = asks.iter().map(|id| id.uuid()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let rows = self.0.read(DEVICES, &[&ids]).await?;
+        let found: HashMap<Uuid, Result<DeviceRecord, Error>> =
+            rows.iter().map(|row| (row.get(0), device_of(row))).collect();
+        Ok(asks.iter().map(|id| found.get(&id.uuid()).cloned().transpose()).collect())
+    }
+
+    async fn settle(&self, asks: &[&DeviceId]) -> Result<Settled<Self>, Fault> {
+        Ok(asks.iter().map(|_| None).collect())
+    }
+}
+
+fn device_of(row: &Row) -> Result<DeviceRecord, Error> {
+    let alg: DeviceAlg = word(row, 2, ("alg", alg_of))?;
+    Ok(DeviceRecord {
+        id: DeviceId::from_uuid(row.get(0)),
+        user: UserId::parse(row.get(1)).map_err(Error::corrupt)?,
+        alg,
+        public_key: row.get(3),
+        active: row.get::<_, i16>(4) == ACTIVE,
+    })
+}

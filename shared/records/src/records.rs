@@ -1,0 +1,225 @@
+//! `Records`: one handle for everything that the rest of the fleet asks of PostgreSQL.
+
+use std::sync::Arc;
+
+use fleet_domain::{
+    Challenge, ChallengeKey, DeviceId, Extension, Phone, PhoneNumber, Portal, PortalName, PushToken,
+    Timestamp, User, UserId,
+};
+use fleet_keys::Keys;
+use fleet_lifecycle::Context;
+use fleet_telemetry::{Metrics, Readiness};
+
+use crate::batch::{Lane as Batches, Limits};
+use crate::commit::{Commit, Step};
+use crate::connection::Connections;
+use crate::create::{Create, NewRow};
+use crate::load::{LoadChallenges, LoadDevices, LoadUsers};
+use crate::metrics::RecordsMetrics;
+use crate::sweep::Sweeps;
+use crate::told::ToldMarks;
+use crate::upkeep::{Portals, Upkeep};
+use crate::{
+    AuditRow, Committed, Created, DeviceRecord, Error, Lane, Line, NewUser, Note, Settings, Storage, Stored,
+    ToldCursor, Transition, administration, history, migrations, phones, storage,
+};
+
+/// The records of the fleet. A clone is another handle on the same connections and lanes.
+#[derive(Clone)]
+pub struct Records(Arc<Inner>);
+
+struct Inner {
+    connections: Connections,
+    keys: Keys,
+    users: Batches<LoadUsers>,
+    challenges: Batches<LoadChallenges>,
+    devices: Batches<LoadDevices>,
+    creates: Batches<Create>,
+    urgent: Batches<Commit>,
+    bulk: Batches<Commit>,
+    told: ToldMarks,
+    sweeps: Sweeps,
+    portals: Portals,
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").finish_non_exhaustive()
+    }
+}
+
+impl Records {
+    /// Starts the lanes and the upkeep. Fails on bad settings only: with PostgreSQL away the readiness check
+    /// `postgresql` says so, calls fail, and everything begins to work when it comes.
+    pub async fn start(
+        settings: Settings,
+        keys: Keys,
+        context: &Context,
+        metrics: &Metrics,
+        readiness: &Readiness,
+    ) -> Result<Self, Error> {
+        settings.check()?;
+        let metrics = RecordsMetrics::new(metrics);
+        let connections = Connections::new(&settings, metrics.clone())?;
+        let limits = Limits { batch_max: settings.batch_max, wait_max: settings.unit_timeout };
+        let commit = |lane| {
+            let unit = Commit { lane, connections: connections.clone(), metrics: metrics.clone() };
+            Batches::start(unit, limits, metrics.clone(), context)
+        };
+        let create = Create { connections: connections.clone(), metrics: metrics.clone() };
+        let portals = Portals::default();
+        let inner = Inner {
+            users: Batches::start(LoadUsers(connections.clone()), limits, metrics.clone(), context),
+            challenges: Batches::start(LoadChallenges(connections.clone()), limits, metrics.clone(), context),
+            devices: Batches::start(LoadDevices(connections.clone()), limits, metrics.clone(), context),
+            creates: Batches::start(create, limits, metrics.clone(), context),
+            urgent: commit(Lane::Urgent),
+            bulk: commit(Lane::Bulk),
+            told: ToldMarks::start(connections.clone(), metrics.clone(), context),
+            sweeps: Sweeps::new(connections.clone(), metrics.clone()),
+            portals: portals.clone(),
+            connections: connections.clone(),
+            keys,
+        };
+        let upkeep = Upkeep {
+            connections,
+            portals,
+            clock: context.clock.clone(),
+            ready: readiness.check("postgresql"),
+            metrics,
+            days_kept: settings.days_kept,
+            failing: Arc::default(),
+        };
+        upkeep.start(context).await;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Applies the migrations that are not applied yet, and gives their names. Any number of processes may do so at
+    /// once: one works, the others wait for it.
+    pub async fn migrate(settings: &Settings) -> Result<Vec<String>, Error> {
+        migrations::migrate(settings).await
+    }
+
+    /// The user with phones and active devices. Batched.
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
+        self.0.users.ask(id.clone()).await
+    }
+
+    /// The challenge as it is stored. Batched.
+    pub async fn load(&self, key: &ChallengeKey) -> Result<Option<Stored>, Error> {
+        self.0.challenges.ask(key.clone()).await
+    }
+
+    /// The device, active or not. Batched.
+    pub async fn device(&self, id: DeviceId) -> Result<Option<DeviceRecord>, Error> {
+        self.0.devices.ask(id).await
+    }
+
+    /// Stores a challenge that is new, in whatever version it is, unless there is one under its key. Batched.
+    /// Asking again with the same challenge is harmless.
+    pub async fn create(&self, challenge: &Challenge, note: Note) -> Result<Created, Error> {
+        self.0.creates.ask(NewRow::of(challenge, &note)).await
+    }
+
+    /// Commits a transition and its audit row, if the row is still in the version that was read. Batched with its
+    /// neighbours of the lane. `Done` is true even where the connection broke meanwhile; after an error, load the
+    /// challenge to see what has become of it.
+    pub async fn commit(&self, lane: Lane, transition: Transition<'_>) -> Result<Committed, Error> {
+        let step = Step::of(&transition)?;
+        match lane {
+            Lane::Urgent => self.0.urgent.ask(step).await,
+            Lane::Bulk => self.0.bulk.ask(step).await,
+        }
+    }
+
+    /// What the database has written so far. For benchmarks.
+    pub async fn storage(&self) -> Result<Storage, Error> {
+        storage::storage(&self.0.connections).await
+    }
+
+    /// Notes that the portal was told of this version of an ended challenge. Returns at once; the mark may get lost,
+    /// and then a sweep hands the challenge out as untold.
+    pub fn mark_told(&self, key: &ChallengeKey, version: u32) {
+        self.0.told.mark(key, version);
+    }
+
+    /// Open challenges whose time for an answer is over at `now`, oldest first. They are handed out again until they
+    /// have ended.
+    pub async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored>, Error> {
+        self.0.sweeps.overdue(now, limit).await
+    }
+
+    /// Attempts that are due for a look at `now`. Each is handed out to one process, and again after 5 seconds unless
+    /// a transition has changed when it is to be looked at.
+    pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<(ChallengeKey, u8)>, Error> {
+        self.0.sweeps.due(now, limit).await
+    }
+
+    /// Where the telling sweep of a process that starts at `now` begins.
+    pub fn told_cursor(&self, now: Timestamp) -> ToldCursor {
+        ToldCursor::before(now)
+    }
+
+    /// Challenges that ended, or learned late facts, between the cursor and a second before `now`, and are not marked
+    /// as told; oldest first. The cursor moves behind them: only another cursor hands them out again.
+    pub async fn untold(
+        &self,
+        cursor: &mut ToldCursor,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Stored>, Error> {
+        self.0.sweeps.untold(cursor, now, limit).await
+    }
+
+    /// The user's challenges that are open and not overdue at `now`, newest first.
+    pub async fn open_challenges_of(&self, user: &UserId, now: Timestamp) -> Result<Vec<Stored>, Error> {
+        self.0.sweeps.open_of(user.as_str(), now).await
+    }
+
+    /// Forgets a device's push token, unless it has another one by now.
+    pub async fn retire_push_token(&self, device: DeviceId, token: &PushToken) -> Result<(), Error> {
+        administration::retire_push_token(&self.0.connections, device.uuid(), token.reveal()).await
+    }
+
+    /// The number of a user's phone, and what is dialed after the answer. Fails where it was sealed for somebody else.
+    pub fn reveal(&self, user: &UserId, phone: &Phone) -> Result<(PhoneNumber, Option<Extension>), Error> {
+        phones::reveal(&self.0.keys, user, phone)
+    }
+
+    /// The line from `from`, one of our own numbers, to this number.
+    pub fn line(&self, number: &PhoneNumber, extension: bool, from: &str) -> Line {
+        phones::line(&self.0.keys, number, extension, from)
+    }
+
+    /// The registered portal of this name, as of the last second.
+    pub fn portal(&self, name: &PortalName) -> Option<Arc<Portal>> {
+        self.0.portals.get(name)
+    }
+
+    /// Whether the portals were read since the start. Until then `portal` knows none, whatever is registered.
+    pub fn knows_portals(&self) -> bool {
+        self.0.portals.are_known()
+    }
+
+    /// Registers a portal, or changes what is registered. This process knows it at once, others within a second.
+    pub async fn put_portal(&self, portal: &Portal) -> Result<(), Error> {
+        administration::put_portal(&self.0.connections, portal).await?;
+        let refreshed = self.0.portals.refresh(&self.0.connections).await;
+        refreshed.map_err(|fault| fault.into_error("reading the portals"))
+    }
+
+    /// Stores a user with exactly these phones and devices. Whether the user is blocked stays as it is.
+    pub async fn put_user(&self, user: &NewUser) -> Result<(), Error> {
+        self.put_users(std::slice::from_ref(user)).await
+    }
+
+    /// Stores many users, each as [`Records::put_user`] does; after an error, the first ones may be stored.
+    pub async fn put_users(&self, users: &[NewUser]) -> Result<(), Error> {
+        administration::put_users(&self.0.connections, &self.0.keys, users).await
+    }
+
+    /// The audit rows of a challenge, oldest first. For people, not for the hot path.
+    pub async fn history(&self, key: &ChallengeKey) -> Result<Vec<AuditRow>, Error> {
+        history::history(&self.0.connections, key).await
+    }
+}

@@ -1,0 +1,227 @@
+//! What sweeps read: challenges past their deadline, attempts due for a look, ends not marked as told.
+//!
+//! None of them looks at what is open. The first begins at a low-water mark, the second at the rows of `calls`
+//! whose time has come, the third follows the ended rows of the audit in the order of time.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fleet_domain::{ChallengeKey, LONGEST, OLDEST_ID, Timestamp};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::connection::Connections;
+use crate::error::{Error, Fault};
+use crate::low_water::LowWater;
+use crate::metrics::RecordsMetrics;
+use crate::row::{Loaded, challenge_columns, first_id_of, key_of};
+use crate::sql_time::SqlTime;
+use crate::transition::Stored;
+
+/// How far a due attempt is moved on while whoever took it works on it.
+const CLAIM: Duration = Duration::from_secs(5);
+/// How far back a new process looks for ends that were not told.
+const TOLD_BACK: Duration = Duration::from_hours(1);
+/// How far the telling sweep stays behind: the process that committed an end tells it first.
+const TOLD_BEHIND: Duration = Duration::from_secs(1);
+/// The longest that a commit under way may hold the telling sweep back.
+const TOLD_BEHIND_MAX: Duration = Duration::from_mins(1);
+/// How long before its deadline a challenge's id may have been made, with a minute for clocks.
+const ID_BEFORE_DEADLINE: Duration = Duration::from_secs(OLDEST_ID.as_secs() + LONGEST.as_secs() + 60);
+
+const READ_LOW_WATER: &str = "SELECT answer_by FROM low_water";
+const RAISE_LOW_WATER: &str = "UPDATE low_water SET answer_by = $1 WHERE answer_by < $1";
+
+pub(crate) const OVERDUE: &str = concat!(
+    "SELECT ",
+    challenge_columns!(),
+    " FROM challenges c
+      WHERE c.answer_by > $1 AND c.answer_by <= $2 AND c.result = 0 AND c.id >= $3
+      ORDER BY c.answer_by LIMIT $4"
+);
+
+pub(crate) const DUE: &str = "
+WITH due AS MATERIALIZED (
+    SELECT id, portal, attempt FROM calls
+    WHERE check_at <= $1 ORDER BY check_at LIMIT $2
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE calls c SET check_at = $3 FROM due d
+WHERE c.id = d.id AND c.portal = d.portal AND c.attempt = d.attempt
+RETURNING c.id, c.portal, c.attempt";
+
+/// Until when every audit row is there to be seen. A transaction's rows carry a time after its begin, so none that is
+/// still under way can come in before its own begin. A statement of its own: what it sees under way must be seen
+/// before the rows are read.
+const HORIZON: &str = "
+SELECT greatest(least($1, fleet_now() - (clock_timestamp() - min(xact_start))), $2)
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()";
+
+pub(crate) const UNTOLD: &str = concat!(
+    "SELECT ",
+    challenge_columns!(),
+    ", a.at FROM audit a JOIN challenges c ON c.id = a.id AND c.portal = a.portal
+      WHERE a.result <> 0 AND a.at >= $1 AND a.at <= $2 AND (a.at, a.id, a.portal) > ($1, $3, $4)
+        AND c.result <> 0 AND c.told < c.version
+      ORDER BY a.at, a.id, a.portal LIMIT $5"
+);
+
+pub(crate) const OPEN_OF: &str = concat!(
+    "SELECT ",
+    challenge_columns!(),
+    " FROM challenges c WHERE c.user_id = $1 AND c.result = 0 AND c.id >= $2"
+);
+
+/// How far the telling sweep of one process has come.
+#[derive(Clone, Debug)]
+pub struct ToldCursor {
+    at: Timestamp,
+    id: Uuid,
+    portal: String,
+}
+
+impl ToldCursor {
+    pub(crate) fn before(now: Timestamp) -> Self {
+        Self { at: now.minus(TOLD_BACK), id: Uuid::nil(), portal: String::new() }
+    }
+}
+
+/// The reading side of the sweeps of this process.
+pub(crate) struct Sweeps {
+    connections: Connections,
+    metrics: RecordsMetrics,
+    /// A std mutex: it is never held over an await.
+    low_water: Mutex<LowWater>,
+}
+
+impl Sweeps {
+    pub(crate) fn new(connections: Connections, metrics: RecordsMetrics) -> Self {
+        Self { connections, metrics, low_water: Mutex::new(LowWater::unknown()) }
+    }
+
+    pub(crate) async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored>, Error> {
+        let doing = "looking for overdue challenges";
+        if !self.low_water().is_known() {
+            let rows = self.connections.read(READ_LOW_WATER, &[]).await;
+            let rows = rows.map_err(|fault| fault.into_error(doing))?;
+            let mark = rows.first().map_or(Timestamp::default(), time_of(0));
+            self.low_water().learn(mark);
+        }
+        let scan = self.low_water().next_scan(now);
+        let lowest = first_id_of(scan.after.minus(ID_BEFORE_DEADLINE));
+        let rows = self
+            .connections
+            .read(OVERDUE, &[&SqlTime(scan.after), &SqlTime(now), &lowest, &rows_max(limit)])
+            .await
+            .map_err(|fault| fault.into_error(doing))?;
+        let overdue: Vec<Stored> = read_all(&rows)?;
+        let deadlines: Vec<Timestamp> =
+            overdue.iter().map(|stored| stored.challenge.request.answer_by).collect();
+        let raised = self.low_water().scanned(scan, (now, limit), &deadlines);
+        if let Some(mark) = raised {
+            self.raise(mark).await;
+        }
+        Ok(overdue)
+    }
+
+    /// Stores the mark for processes to come. It may fail: the next one is stored in some seconds.
+    async fn raise(&self, mark: Timestamp) {
+        let raised =
+            async { self.connections.relaxed().await?.query(RAISE_LOW_WATER, &[&SqlTime(mark)]).await };
+        if raised.await.is_err() {
+            self.metrics.upkeep_failed("low_water");
+        }
+    }
+
+    pub(crate) async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<(ChallengeKey, u8)>, Error> {
+        let claim = SqlTime(now.plus(CLAIM));
+        let work = async {
+            self.connections.durable().await?.query(DUE, &[&SqlTime(now), &rows_max(limit), &claim]).await
+        };
+        let rows = work.await.map_err(|fault| fault.into_error("looking for attempts that are due"))?;
+        rows.iter()
+            .map(|row| Ok((key_of(row)?, u8::try_from(row.get::<_, i16>(2)).unwrap_or(u8::MAX))))
+            .collect()
+    }
+
+    pub(crate) async fn untold(
+        &self,
+        cursor: &mut ToldCursor,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Stored>, Error> {
+        let rows = self.untold_rows(cursor, now, limit).await;
+        let (horizon, rows) =
+            rows.map_err(|fault| fault.into_error("looking for ends that were not told"))?;
+        let untold = read_all(&rows)?;
+        match rows.last() {
+            Some(last) if rows.len() >= limit => {
+                (cursor.at, cursor.id, cursor.portal) = (time_of(7)(last), last.get(0), last.get(1));
+            }
+            Some(_) | None if horizon > cursor.at => {
+                // Rows at the horizon itself have been read: the cursor stands behind the last possible one.
+                (cursor.at, cursor.id, cursor.portal) = (horizon, Uuid::max(), PORTAL_LAST.to_owned());
+            }
+            Some(_) | None => {}
+        }
+        Ok(untold)
+    }
+
+    async fn untold_rows(
+        &self,
+        cursor: &ToldCursor,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<(Timestamp, Vec<Row>), Fault> {
+        let (behind, far_behind) = (now.minus(TOLD_BEHIND), now.minus(TOLD_BEHIND_MAX));
+        let mut session = self.connections.durable().await?;
+        let seen = session.query(HORIZON, &[&SqlTime(behind), &SqlTime(far_behind)]).await?;
+        let horizon = seen.first().map_or(far_behind, time_of(0));
+        let (after, until) = (SqlTime(cursor.at), SqlTime(horizon));
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&after, &until, &cursor.id, &cursor.portal, &rows_max(limit)];
+        Ok((horizon, session.query(UNTOLD, &params).await?))
+    }
+
+    /// The challenges of a user that are open and not overdue, newest first.
+    pub(crate) async fn open_of(&self, user: &str, now: Timestamp) -> Result<Vec<Stored>, Error> {
+        let lowest = first_id_of(now.minus(ID_BEFORE_DEADLINE));
+        let rows = self.connections.read(OPEN_OF, &[&user, &lowest]).await;
+        let rows = rows.map_err(|fault| fault.into_error("listing a user's open challenges"))?;
+        let mut open = read_all(&rows)?;
+        open.retain(|stored| stored.challenge.request.answer_by > now);
+        open.sort_by_key(|stored| std::cmp::Reverse(stored.challenge.key.id));
+        Ok(open)
+    }
+
+    fn low_water(&self) -> MutexGuard<'_, LowWater> {
+        self.low_water.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Greater than every portal's name.
+const PORTAL_LAST: &str = "~";
+
+fn rows_max(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn time_of(column: usize) -> impl Fn(&Row) -> Timestamp {
+    move |row| row.get::<_, SqlTime>(column).0
+}
+
+/// Reads the rows that can be read. One that can't must not hide the others from a sweep.
+fn read_all(rows: &[Row]) -> Result<Vec<Stored>, Error> {
+    let mut stored = Vec::with_capacity(rows.len());
+    for row in rows {
+        match Loaded::read(row) {
+            Ok(loaded) => stored.push(loaded.stored),
+            Err(error) => {
+                let key = key_of(row)?;
+                tracing::error!(challenge = %key, error = error.in_full(), "a stored challenge can't be read");
+            }
+        }
+    }
+    Ok(stored)
+}

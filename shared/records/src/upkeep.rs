@@ -1,0 +1,211 @@
+//! What every process does again and again: follow the database's clock, read the portals, keep partitions.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use fleet_domain::{Policy, Portal, PortalName};
+use fleet_lifecycle::{Clock, Context};
+use fleet_telemetry::ReadyFlag;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Row;
+use tracing::{error, info, warn};
+
+use crate::connection::Connections;
+use crate::error::{Error, Fault};
+use crate::metrics::RecordsMetrics;
+use crate::sql_time::SqlTime;
+
+/// Between two measurements of the clock, and two readings of the portals.
+const OFTEN: Duration = Duration::from_secs(1);
+/// Between two rounds of partition upkeep.
+const SELDOM: Duration = Duration::from_hours(1);
+/// After a failed round.
+const SOON: Duration = Duration::from_secs(1);
+/// Round trips per measurement; the quickest one counts, since it leaves the least doubt.
+const ROUND_TRIPS: usize = 3;
+/// For how many days ahead there are partitions: as long as the upkeep may fail unnoticed.
+const DAYS_AHEAD: i32 = 3;
+
+const NOW: &str = "SELECT fleet_now()";
+const PORTALS: &str = "SELECT name, title, audiences, policy FROM portals";
+const MAKE_PARTITIONS: &str = "SELECT make_partitions($1)";
+const DROP_PARTITIONS: &str = "SELECT drop_partitions($1)";
+
+type ByName = HashMap<PortalName, Arc<Portal>>;
+
+/// The registered portals, as of the last second.
+#[derive(Clone, Default)]
+pub(crate) struct Portals {
+    /// None until they were read for the first time. A std lock: it is never held over an await.
+    known: Arc<RwLock<Option<ByName>>>,
+}
+
+impl Portals {
+    pub(crate) fn get(&self, name: &PortalName) -> Option<Arc<Portal>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(name).cloned()
+    }
+
+    pub(crate) fn are_known(&self) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    pub(crate) async fn refresh(&self, connections: &Connections) -> Result<(), Fault> {
+        let rows = connections.read(PORTALS, &[]).await?;
+        let portals = rows.iter().filter_map(|row| match portal_of(row) {
+            Ok(portal) => Some((portal.name.clone(), Arc::new(portal))),
+            Err(error) => {
+                let name: &str = row.get(0);
+                error!(portal = name, error = error.in_full(), "a portal's row can't be used");
+                None
+            }
+        });
+        let portals = portals.collect();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(portals);
+        Ok(())
+    }
+}
+
+fn portal_of(row: &Row) -> Result<Portal, Error> {
+    let policy: tokio_postgres::types::Json<Policy> = row.try_get(3).map_err(Error::corrupt)?;
+    policy.0.check().map_err(Error::corrupt)?;
+    Ok(Portal {
+        name: PortalName::parse(row.get(0)).map_err(Error::corrupt)?,
+        title: row.get(1),
+        audiences: row.get(2),
+        policy: policy.0,
+    })
+}
+
+/// Everything that upkeep works with.
+#[derive(Clone)]
+pub(crate) struct Upkeep {
+    pub(crate) connections: Connections,
+    pub(crate) portals: Portals,
+    pub(crate) clock: Clock,
+    pub(crate) ready: ReadyFlag,
+    pub(crate) metrics: RecordsMetrics,
+    pub(crate) days_kept: u16,
+    /// By task, whether it failed the last time: a failure is logged once, not every second.
+    pub(crate) failing: Arc<[AtomicBool; 3]>,
+}
+
+impl Upkeep {
+    /// Does everything once, and then again and again until the stop.
+    pub(crate) async fn start(self, context: &Context) {
+        let (_, _, kept) =
+            tokio::join!(self.once(Task::Clock), self.once(Task::Portals), self.once(Task::Partitions));
+        for (name, task) in [("database_clock", Task::Clock), ("portals", Task::Portals)] {
+            let (upkeep, stop) = (self.clone(), context.stop.clone());
+            context.tasks.spawn(name, async move {
+                while tokio::select! { () = sleep(OFTEN) => true, () = stop.soft() => false } {
+                    upkeep.once(task).await;
+                }
+                Ok(())
+            });
+        }
+        let stop = context.stop.clone();
+        context.tasks.spawn("partitions", async move {
+            let mut pause = if kept { SELDOM } else { SOON };
+            while tokio::select! { () = sleep(pause) => true, () = stop.soft() => false } {
+                pause = if self.once(Task::Partitions).await { SELDOM } else { SOON };
+            }
+            Ok(())
+        });
+    }
+
+    /// Does one task once, and says whether it succeeded. The first of several failures is logged, and the success
+    /// after them.
+    async fn once(&self, task: Task) -> bool {
+        let done = match task {
+            Task::Clock => self.measure_clock().await,
+            Task::Portals => self.portals.refresh(&self.connections).await,
+            Task::Partitions => self.keep_partitions().await,
+        };
+        let (name, failing) = (task.as_str(), &self.failing[task as usize]);
+        match done {
+            Ok(()) => {
+                if failing.swap(false, Ordering::Relaxed) {
+                    info!(task = name, "upkeep works again");
+                }
+                true
+            }
+            Err(fault) => {
+                self.metrics.upkeep_failed(name);
+                if !failing.swap(true, Ordering::Relaxed) {
+                    let error = fault.into_error(task.doing());
+                    warn!(task = name, error = error.in_full(), "upkeep fails; it is tried again and again");
+                }
+                false
+            }
+        }
+    }
+
+    /// Follows the database's clock. Whether PostgreSQL answers here is what readiness tells.
+    async fn measure_clock(&self) -> Result<(), Fault> {
+        let measured = self.distance().await;
+        match &measured {
+            Ok(offset) => {
+                self.clock.set_offset(*offset);
+                self.ready.set_ready(true);
+            }
+            // No more than that: the text of an error may name hosts and users.
+            Err(fault) => self.ready.set_failing(format!("no answer: {}", fault.label())),
+        }
+        measured.map(drop)
+    }
+
+    /// By how many microseconds the database's clock is ahead of this system's.
+    async fn distance(&self) -> Result<i64, Fault> {
+        let mut session = self.connections.durable().await?;
+        let mut best: Option<(Duration, i64)> = None;
+        for _ in 0..ROUND_TRIPS {
+            let began = Instant::now();
+            let system = self.clock.now().as_micros() - self.clock.offset();
+            let rows = session.query(NOW, &[]).await?;
+            let took = began.elapsed();
+            let Some(row) = rows.first() else { continue };
+            let middle = system + i64::try_from(took.as_micros() / 2).unwrap_or(0);
+            let distance = row.get::<_, SqlTime>(0).0.as_micros() - middle;
+            if best.is_none_or(|(quickest, _)| took < quickest) {
+                best = Some((took, distance));
+            }
+        }
+        best.map(|(_, distance)| distance).ok_or(Fault::Lost(None))
+    }
+
+    /// Makes the partitions of the days to come and drops the old ones.
+    async fn keep_partitions(&self) -> Result<(), Fault> {
+        let mut session = self.connections.durable().await?;
+        session.query(MAKE_PARTITIONS, &[&DAYS_AHEAD]).await?;
+        session.query(DROP_PARTITIONS, &[&i32::from(self.days_kept)]).await?;
+        Ok(())
+    }
+}
+
+/// What upkeep does.
+#[derive(Clone, Copy)]
+enum Task {
+    Clock,
+    Portals,
+    Partitions,
+}
+
+impl Task {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Portals => "portals",
+            Self::Partitions => "partitions",
+        }
+    }
+
+    const fn doing(self) -> &'static str {
+        match self {
+            Self::Clock => "asking for the time",
+            Self::Portals => "reading the portals",
+            Self::Partitions => "keeping partitions",
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! How PostgreSQL goes about the hot statements, and what the schema promises.
+
+use std::time::Duration;
+
+use fleet_records::Records;
+use fleet_records::testing::Scratch;
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::fixtures::Process;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_empty_partitions_every_hot_statement_goes_through_the_right_index_row_by_row() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    let expected = [
+        ("create", vec!["hashed SubPlan"]),
+        (
+            "commit",
+            vec![
+                "_pkey",
+                "Index Cond: ((id = g.id)",
+                "Index Cond: ((id = l",
+                "hashed SubPlan",
+                "calls_attempt",
+            ],
+        ),
+        ("load", vec!["_pkey", "Index Cond: ((id = k.id)"]),
+        ("mark", vec!["_pkey", "Index Cond: ((id = g.id)", "Index Cond: ((id = l"]),
+        ("overdue", vec!["answer_by_idx", "Index Cond: ((answer_by > $1)"]),
+        ("due", vec!["calls_check_at", "calls_attempt"]),
+        ("untold", vec!["_at_idx1", "_pkey", "Index Cond: ((id = a"]),
+        ("open_of", vec!["user_id_idx", "Index Cond: (user_id = $1)"]),
+    ];
+    for ((name, plan), (expected_name, parts)) in scratch.plans().await.into_iter().zip(expected) {
+        assert_eq!(name, expected_name);
+        for part in parts {
+            assert!(plan.contains(part), "{name}: no {part} in\n{plan}");
+        }
+        for bad in ["Seq Scan on", "Hash Join", "Merge Join", "Materialize"] {
+            assert!(!plan.contains(bad), "{name}: {bad} in\n{plan}");
+        }
+        // Yesterday's partition, and with it all older ones.
+        let prunes = !["create", "due", "untold"].contains(&name);
+        assert!(!prunes || plan.contains("Subplans Removed: 1"), "{name}:\n{plan}");
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_day_from_yesterday_to_three_ahead_has_its_partitions_and_old_days_are_dropped() {
+    let scratch = Scratch::new().await;
+    let mut settings = scratch.settings().clone();
+    settings.days_kept = 1;
+    let process = Process::with(settings.clone()).await;
+    let count = "SELECT count(*)::text FROM pg_inherits WHERE inhparent IN ('challenges'::regclass, 'audit'::regclass)
+        AND inhrelid::regclass::text ~ '_[0-9]{8}$'";
+    assert_eq!(scratch.sql(count).await, ["10"]);
+    scratch
+        .sql(
+            "CREATE OR REPLACE FUNCTION fleet_now() RETURNS timestamptz LANGUAGE sql
+        AS $$ SELECT clock_timestamp() + interval '3 days' $$",
+        )
+        .await;
+    let later = Process::with(settings).await;
+    // As many days as before, three later: the older ones were dropped.
+    assert_eq!(scratch.sql(count).await, ["10"]);
+    process.stop().await;
+    later.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_migrate_at_once_apply_everything_once() {
+    let scratch = Scratch::new().await;
+    scratch.sql("DROP TABLE challenges, audit, calls, low_water, portals, phones, devices, users, refinery_schema_history CASCADE;
+        DROP FUNCTION fleet_now, make_partitions, drop_partitions, first_id_of").await;
+    let migrated = join_all((0..4).map(|_| Records::migrate(scratch.settings()))).await;
+    let mut applied: Vec<usize> = migrated.into_iter().map(|names| names.unwrap().len()).collect();
+    applied.sort_unstable();
+    assert_eq!(applied, [0, 0, 0, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_follows_fleet_now() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    assert!(process.context.clock.offset().abs() < 200_000, "one machine has one clock");
+    scratch
+        .sql(
+            "CREATE OR REPLACE FUNCTION fleet_now() RETURNS timestamptz LANGUAGE sql
+        AS $$ SELECT clock_timestamp() + interval '1 hour' $$",
+        )
+        .await;
+    let hour = 3_600_000_000;
+    let begun = Instant::now();
+    while (process.context.clock.offset() - hour).abs() > 200_000 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{}", process.context.clock.offset());
+        tokio::task::yield_now().await;
+    }
+    process.stop().await;
+}

@@ -1,0 +1,7 @@
+#![doc = include_str!("../README.md")]
+
+mod names;
+mod servers;
+
+pub use names::unique_name;
+pub use servers::{amqp_url, database_url, redis_url};

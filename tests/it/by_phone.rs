@@ -1,0 +1,225 @@
+//! The phone call, from a portal's message to its outcome.
+
+use std::time::Duration;
+
+use fleet_domain::{Assurance, CallerIdStep, ChallengeResult, Channel, Progress, Reason, Target};
+use serde_json::json;
+
+use crate::world::{ALL, World, until};
+
+const PEOPLE: &str = r##"
+[[person]]
+name = "presses the key"
+number = "+19195550101"
+answers = { after = "2s" }
+presses = ["#"]
+[[person]]
+name = "never answers"
+number = "+19195550102"
+no_answer = true
+[[person]]
+name = "is on the phone"
+number = "+19195550103"
+busy = true
+[[person]]
+name = "hangs up"
+number = "+19195550104"
+answers = { after = "1s" }
+presses = [{ hang_up_after = "2s" }]
+[[person]]
+name = "keys nothing"
+number = "+19195550105"
+answers = { after = "1s" }
+[[person]]
+name = "lets it ring"
+number = "+19195550106"
+answers = { after = "100s" }
+[[person]]
+name = "keys a wrong number thrice"
+number = "+19195550107"
+answers = { after = "1s" }
+presses = ["7#", "123456789#", "7#"]
+[[person]]
+name = "rejects"
+number = "+19195550108"
+rejects = true
+[[person]]
+name = "out of reach"
+number = "+19195550109"
+unreachable = true
+"##;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s5_a_challenge_by_phone_places_exactly_one_call_and_the_key_approves() {
+    let world = World::new(PEOPLE).await;
+    let alice = world.caller("alice", "+19195550101").await;
+    let fleet = world.start(&ALL).await;
+    let outcome = world.challenge(&alice).await;
+    assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Approved, Some(Reason::OkKey)));
+    assert_eq!(outcome.assurance, Some(Assurance::Key));
+    let attempt = &outcome.attempts[0];
+    assert_eq!(attempt.to.as_deref(), Some("+1919*****01"));
+    let caller_id = outcome.caller_id.as_ref().unwrap();
+    assert_eq!((caller_id.sent.as_str(), caller_id.step), ("+19195550100", CallerIdStep::Local));
+    assert!(!caller_id.guaranteed);
+    assert!(attempt.placed_at <= attempt.ringing_at && attempt.ringing_at <= attempt.answered_at);
+    let calls = world.facts("call_created").await;
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(calls[0]["from"], "+19195550100");
+    // The call's own end is a late fact: it fills the attempt and changes nothing else.
+    until("the call's length is told", || async {
+        let later = world.portal.outcome(outcome.challenge_id).await.unwrap().unwrap();
+        later.attempts[0].duration_s.is_some() && later.reason == outcome.reason && later.seq > outcome.seq
+    })
+    .await;
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s14_every_way_a_call_can_fail_has_its_own_outcome() {
+    let world = World::new(PEOPLE).await;
+    let fleet = world.start(&ALL).await;
+    let expected = [
+        ("+19195550102", ChallengeResult::Failed, Reason::NoAnswer),
+        ("+19195550103", ChallengeResult::Failed, Reason::Busy),
+        ("+19195550104", ChallengeResult::Denied, Reason::HungUp),
+        ("+19195550105", ChallengeResult::Denied, Reason::NoInput),
+        ("+19195550108", ChallengeResult::Failed, Reason::RejectedCall),
+        ("+19195550109", ChallengeResult::Failed, Reason::Unreachable),
+    ];
+    let mut ids = Vec::new();
+    for (number, result, reason) in expected {
+        let user = world.caller(&format!("user-of-{}", &number[10..]), number).await;
+        ids.push((world.ask(&world.portal.draft(user)).await, result, reason));
+    }
+    for (id, result, reason) in ids {
+        let outcome = world.outcome(id).await;
+        assert_eq!((outcome.result, outcome.reason), (result, Some(reason)));
+        assert_eq!(outcome.assurance, None);
+    }
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_while_it_rings_ends_the_challenge_and_hangs_up() {
+    let world = World::new(PEOPLE).await;
+    let ivan = world.caller("ivan", "+19195550106").await;
+    let fleet = world.start(&ALL).await;
+    let id = world.ask(&world.portal.draft(ivan)).await;
+    until("it rings", || async {
+        world.portal.outcome(id).await.unwrap().is_some_and(|outcome| outcome.progress == Progress::Ringing)
+    })
+    .await;
+    world.portal.cancel(id).await.unwrap();
+    let outcome = world.outcome(id).await;
+    assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Canceled, Some(Reason::CallerCanceled)));
+    until("the call is ended at the carrier", || async { !world.facts("ended").await.is_empty() }).await;
+    assert!(world.facts("answered").await.is_empty());
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s33_a_number_on_the_screen_is_keyed_and_three_wrong_ones_deny() {
+    let world = World::new(PEOPLE).await;
+    let user = world.caller("nina", "+19195550107").await;
+    let fleet = world.start(&ALL).await;
+    let wrong = world.ask(&world.portal.draft(user.clone()).with_number()).await;
+    let outcome = world.outcome(wrong).await;
+    assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Denied, Some(Reason::NumberMismatch)));
+    until("the first call is over and its line free", || async { world.facts("ended").await.len() == 1 }).await;
+    until("that is known", || async {
+        let later = world.portal.outcome(wrong).await.unwrap().unwrap();
+        later.attempts[0].ended_at.is_some()
+    })
+    .await;
+    // Now the person keys what the portal shows.
+    let draft = world.portal.draft(user).with_number();
+    let people = json!({
+        "person": [{
+            "name": "keys the number",
+            "number": "+19195550107",
+            "answers": { "after": "1s" },
+            "presses": [format!("{}#", draft.number().unwrap())],
+        }]
+    });
+    let client = reqwest::Client::builder().build().unwrap();
+    let url = format!("{}/sim/people", world.simulator_url);
+    client.post(url).json(&people).send().await.unwrap().error_for_status().unwrap();
+    let outcome = {
+        let id = world.ask(&draft).await;
+        world.outcome(id).await
+    };
+    assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Approved, Some(Reason::OkNumberMatch)));
+    assert_eq!(outcome.assurance, Some(Assurance::NumberMatch));
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v12_a_second_call_to_a_ringing_phone_is_refused_and_never_rides_on_the_first() {
+    let world = World::new(PEOPLE).await;
+    let user = world.caller("ivan", "+19195550106").await;
+    let fleet = world.start(&ALL).await;
+    let first = world.ask(&world.portal.draft(user.clone())).await;
+    until("the first is dialed", || async { !world.facts("call_created").await.is_empty() }).await;
+    let second = world.challenge(&user).await;
+    assert_eq!((second.result, second.reason), (ChallengeResult::Denied, Some(Reason::CallInProgress)));
+    assert_eq!(world.facts("call_created").await.len(), 1);
+    world.portal.cancel(first).await.unwrap();
+    world.outcome(first).await;
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s34_a_failed_call_names_the_alternatives_and_the_portals_help() {
+    let world = World::new(PEOPLE).await;
+    let mut policy = fleet_domain::Policy { ring_s: 20, ..fleet_domain::Policy::default() };
+    policy.help.insert("en-US".into(), "Call the help desk.".into());
+    world.register(policy).await;
+    let phone = |role, number: &str| fleet_records::NewPhone {
+        role,
+        kind: fleet_domain::PhoneKind::Office,
+        number: fleet_domain::PhoneNumber::parse(number).unwrap(),
+        extension: None,
+        verified: true,
+    };
+    let phones = vec![
+        phone(fleet_domain::PhoneRole::Primary, "+19195550103"),
+        phone(fleet_domain::PhoneRole::Backup, "+19195550101"),
+    ];
+    let carol = world.user("carol", Channel::Voice, phones, Vec::new()).await;
+    let fleet = world.start(&ALL).await;
+    let outcome = world.challenge(&carol).await;
+    assert_eq!(outcome.reason, Some(Reason::Busy));
+    assert_eq!(outcome.help.as_deref(), Some("Call the help desk."));
+    assert_eq!(outcome.alternatives.len(), 1);
+    assert_eq!(outcome.alternatives[0].target, Target::Backup);
+    // S29: she tries again by selecting that phone.
+    let again = world.ask(&world.portal.draft(carol).to(Target::Backup)).await;
+    assert_eq!(world.outcome(again).await.reason, Some(Reason::OkKey));
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_answer_is_unclear_is_never_placed_twice() {
+    let world = World::new(PEOPLE).await;
+    let alice = world.caller("alice", "+19195550101").await;
+    let fleet = world.start(&ALL).await;
+    world.faults(&json!({ "rules": [{ "place": "call_create", "fault": "error_after", "count": 1 }] })).await;
+    let outcome = world.challenge(&alice).await;
+    // The call was placed although the carrier said 500: its callbacks bind it, and the key approves.
+    assert_eq!(outcome.reason, Some(Reason::OkKey));
+    assert_eq!(world.facts("call_created").await.len(), 1);
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_callbacks_are_made_up_for_by_looking_the_call_up() {
+    let world = World::new(PEOPLE).await;
+    let bob = world.caller("bob", "+19195550103").await;
+    let fleet = world.start(&ALL).await;
+    world.faults(&json!({ "rules": [{ "place": "callback", "fault": "lost" }] })).await;
+    let id = world.ask(&world.portal.draft(bob).answer_within(Duration::from_secs(60))).await;
+    let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
+    assert_eq!(outcome.reason, Some(Reason::Busy));
+    assert!(fleet.stop().await);
+}

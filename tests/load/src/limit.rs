@@ -1,0 +1,133 @@
+//! The bare loop over the same servers: take a message, POST once, write to Redis, ack. No row, no rules, no
+//! audit: what the machine could do for a system that promises nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fleet_broker::{Broker, Delivery, Handler, Queue, Verdict};
+use fleet_domain::{ChallengeId, PortalName};
+use fleet_keys::Keys;
+use fleet_outcomes::{Outcomes, Told};
+use fleet_telemetry::Readiness;
+use gcp_auth::{CustomServiceAccount, TokenProvider as _};
+use indicatif::ProgressBar;
+use tokio::time::{Instant, interval};
+
+use crate::Probe;
+use crate::measured::Before;
+use crate::surroundings::{PORTAL, Surroundings};
+
+/// Deliveries in work at once, as many as push-worker takes.
+const PREFETCH: u16 = 400;
+/// HTTP/2 connections, as many as push-worker opens.
+const CONNECTIONS: usize = 4;
+
+struct Bare {
+    clients: Vec<reqwest::Client>,
+    url: String,
+    token: String,
+    outcomes: Outcomes,
+    portal: PortalName,
+    clock: fleet_lifecycle::Clock,
+    done: Arc<AtomicU64>,
+}
+
+impl Handler for Bare {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        let turn = self.done.load(Ordering::Relaxed);
+        let client = &self.clients[usize::try_from(turn).unwrap_or(0) % self.clients.len()];
+        let body = format!(r#"{{"message":{{"token":"swarm-{turn}","data":{{"x":"y"}}}}}}"#);
+        let request =
+            client.post(&self.url).bearer_auth(&self.token).header("content-type", "application/json");
+        let sent = request.body(body).send().await;
+        let Ok(Ok(_)) = sent.map(reqwest::Response::error_for_status) else {
+            return Verdict::RetryIn(Duration::from_secs(2));
+        };
+        let now = self.clock.now();
+        let id = delivery.message_id.as_deref().and_then(|id| ChallengeId::parse(id).ok());
+        let told = Told {
+            portal: self.portal.clone(),
+            id: id.unwrap_or_else(|| ChallengeId::from_parts(now, fleet_keys::random_bytes())),
+            seq: 1,
+            json: r#"{"seq":1,"result":"approved"}"#.into(),
+            terminal: false,
+            collect_by: now.plus(Duration::from_mins(5)),
+        };
+        if self.outcomes.tell(told).await.is_err() {
+            return Verdict::RetryIn(Duration::from_secs(2));
+        }
+        self.done.fetch_add(1, Ordering::Relaxed);
+        Verdict::Done
+    }
+}
+
+pub(crate) async fn limit(
+    count: u64,
+    push_url: &str,
+    credentials: &Path,
+    probe: &Probe,
+) -> anyhow::Result<()> {
+    let surroundings = Surroundings::new()?;
+    let settings = &surroundings.settings;
+    let keys = Keys::from_settings(&settings.section("keys")?)?;
+    let outcomes_settings = settings.section("outcomes")?;
+    let outcomes =
+        Outcomes::start(outcomes_settings, keys, &surroundings.context.tasks, &surroundings.metrics)?;
+    let broker = Broker::start(
+        &settings.section("broker")?,
+        &surroundings.context,
+        &surroundings.metrics,
+        &Readiness::new(),
+    )?;
+    let done = Arc::new(AtomicU64::new(0));
+    let client = || {
+        let builder = reqwest::Client::builder().http2_prior_knowledge().timeout(Duration::from_secs(10));
+        builder.build()
+    };
+    let clients = (0..CONNECTIONS).map(|_| client()).collect::<Result<Vec<_>, _>>()?;
+    let handler = Bare {
+        clients,
+        url: format!("{push_url}/v1/projects/demo-mfa/messages:send"),
+        token: access_token(credentials).await?,
+        outcomes,
+        portal: PortalName::parse(PORTAL)?,
+        clock: surroundings.context.clock.clone(),
+        done: Arc::clone(&done),
+    };
+    let before = Before::read(probe, None).await?;
+    broker.consume(Queue::ChallengePush, PREFETCH, handler);
+    let curve = watch(count, &done).await;
+    let seconds = curve.last().map_or(0.0, |(at, _)| *at);
+    let mut measured = before.finish("limit", (count, seconds), probe, None).await?;
+    measured.curve = curve;
+    measured.write(&probe.out)
+}
+
+async fn access_token(credentials: &Path) -> anyhow::Result<String> {
+    let account = CustomServiceAccount::from_file(credentials)?;
+    let token = account.token(&["https://www.googleapis.com/auth/firebase.messaging"]).await?;
+    Ok(token.as_str().to_owned())
+}
+
+async fn watch(count: u64, done: &AtomicU64) -> Vec<(f64, u64)> {
+    let bar = ProgressBar::new(count);
+    let mut ticks = interval(Duration::from_millis(20));
+    let mut began = Instant::now();
+    let mut curve = Vec::new();
+    loop {
+        ticks.tick().await;
+        let so_far = done.load(Ordering::Relaxed);
+        if so_far == 0 {
+            began = Instant::now();
+            continue;
+        }
+        curve.push((began.elapsed().as_secs_f64(), so_far));
+        bar.set_position(so_far);
+        if so_far >= count {
+            bar.finish_and_clear();
+            return curve;
+        }
+    }
+}
