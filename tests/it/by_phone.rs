@@ -126,7 +126,8 @@ async fn s33_a_number_on_the_screen_is_keyed_and_three_wrong_ones_deny() {
     let wrong = world.ask(&world.portal.draft(user.clone()).with_number()).await;
     let outcome = world.outcome(wrong).await;
     assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Denied, Some(Reason::NumberMismatch)));
-    until("the first call is over and its line free", || async { world.facts("ended").await.len() == 1 }).await;
+    until("the first call is over and its line free", || async { world.facts("ended").await.len() == 1 })
+        .await;
     until("that is known", || async {
         let later = world.portal.outcome(wrong).await.unwrap().unwrap();
         later.attempts[0].ended_at.is_some()
@@ -218,7 +219,7 @@ async fn lost_callbacks_are_made_up_for_by_looking_the_call_up() {
     let bob = world.caller("bob", "+19195550103").await;
     let fleet = world.start(&ALL).await;
     world.faults(&json!({ "rules": [{ "place": "callback", "fault": "lost" }] })).await;
-    let id = world.ask(&world.portal.draft(bob).answer_within(Duration::from_secs(60))).await;
+    let id = world.ask(&world.portal.draft(bob).answer_within(Duration::from_mins(1))).await;
     let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
     assert_eq!(outcome.reason, Some(Reason::Busy));
     assert!(fleet.stop().await);

@@ -50,7 +50,7 @@ async fn p2_a_push_without_the_portals_number_is_refused_unless_the_portal_allow
     let fleet = world.start(&ALL).await;
     let id = world.ask(&world.portal.draft(frank)).await;
     until("it is refused", || async {
-        fleet.assembly.metrics.render().contains("mfa_challenges_refused_total{reason=\"invalid_request\"} 1")
+        fleet.count("mfa_challenges_refused_total", &["reason=\"invalid_request\""]) == 1
     })
     .await;
     assert_eq!(world.portal.outcome(id).await.unwrap(), None, "a refusal is no outcome");

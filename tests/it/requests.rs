@@ -20,11 +20,7 @@ async fn o8_the_same_request_again_is_the_same_challenge() {
     }
     assert_eq!(world.outcome(id).await.reason, Some(Reason::OkPush));
     until("all deliveries are done", || async {
-        fleet
-            .assembly
-            .metrics
-            .render()
-            .contains("mfa_broker_deliveries_total{queue=\"challenge.default\",verdict=\"done\"} 6")
+        fleet.count("mfa_broker_deliveries_total", &["queue=\"challenge.default\"", "end=\"done\""]) == 6
     })
     .await;
     assert_eq!(world.facts("push").await.len(), 1);
@@ -41,7 +37,7 @@ async fn o8_another_request_under_the_same_id_is_refused_and_leaves_the_outcome_
     let outcome = world.outcome(id).await;
     world.ask(&draft.clone().locale("es-MX")).await;
     until("it is refused", || async {
-        fleet.assembly.metrics.render().contains("mfa_challenges_refused_total{reason=\"conflict\"} 1")
+        fleet.count("mfa_challenges_refused_total", &["reason=\"conflict\""]) == 1
     })
     .await;
     assert_eq!(world.portal.outcome(id).await.unwrap(), Some(outcome));
@@ -58,11 +54,7 @@ async fn a_cancel_before_its_request_leaves_a_tombstone_that_the_request_finds()
     assert_eq!(world.outcome(draft.id()).await.reason, Some(Reason::CallerCanceled));
     world.ask(&draft).await;
     until("the request is done", || async {
-        fleet
-            .assembly
-            .metrics
-            .render()
-            .contains("mfa_broker_deliveries_total{queue=\"challenge.default\",verdict=\"done\"} 1")
+        fleet.count("mfa_broker_deliveries_total", &["queue=\"challenge.default\"", "end=\"done\""]) == 1
     })
     .await;
     assert_eq!(world.outcome(draft.id()).await.result, ChallengeResult::Canceled);

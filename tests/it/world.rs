@@ -38,14 +38,14 @@ pub(crate) enum Service {
 pub(crate) const ALL: [Service; 3] = [Service::Voice, Service::Push, Service::Gateway];
 
 pub(crate) struct World {
-    pub(crate) scratch: Scratch,
     pub(crate) records: Records,
     pub(crate) portal: PortalClient,
     pub(crate) simulator_url: String,
-    pub(crate) gateway_url: String,
     pub(crate) environment: Vec<(String, String)>,
     context: Context,
     folder: PathBuf,
+    /// Last, so that the schema outlives what uses it.
+    _scratch: Scratch,
 }
 
 /// Services that run until they are stopped.
@@ -55,6 +55,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The sum of a counter's series that have all these labels, such as `queue="control"`.
+    pub(crate) fn count(&self, name: &str, labels: &[&str]) -> u64 {
+        let page = self.assembly.metrics.render();
+        let series = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        let wanted = series.filter(|line| labels.iter().all(|label| line.contains(label)));
+        wanted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
     /// A soft stop, as SIGTERM asks for it; says whether everything ended within the grace period.
     pub(crate) async fn stop(self) -> bool {
         let Self { assembly, context } = self;
@@ -125,13 +133,12 @@ impl World {
                 &fleet_testkit::amqp_url(),
                 &fleet_testkit::redis_url(),
             );
-            client.broker_namespace = name.clone();
+            client.broker_namespace.clone_from(&name);
             client.key_prefix = format!("t-{name}");
             client.outcome_jwk = Some(keys(&environment).outcome_jwk());
             PortalClient::start(&client, &context, &Metrics::new()).unwrap()
         };
-        let world =
-            Self { scratch, records, portal, simulator_url, gateway_url, environment, context, folder };
+        let world = Self { records, portal, simulator_url, environment, context, folder, _scratch: scratch };
         world.register(Policy { approve_only: true, ring_s: 20, prompts: 2, ..Policy::default() }).await;
         world
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fleet_broker::{Delivery, Verdict};
-use fleet_domain::{AttemptState, Challenge, Device, Event, Step, owed};
+use fleet_domain::{AttemptState, Challenge, Device, Event, Step, User, owed};
 use fleet_engine::{Applied, Apply, Engine, Error};
 use fleet_records::{Actor, Stored};
 use futures_util::StreamExt;
@@ -40,10 +40,14 @@ impl Dispatch {
     pub(crate) async fn carry_on_accepted(
         &self,
         stored: Stored,
+        user: Option<User>,
         delivery: &Delivery,
     ) -> Result<Verdict, Error> {
         match sending(&stored.challenge) {
-            Some(attempt) => self.send(stored, attempt, delivery).await,
+            Some(attempt) => {
+                let devices = devices_of(user, &stored.challenge);
+                self.send(stored, attempt, (devices, delivery)).await
+            }
             None => self.carry_on(stored, delivery).await,
         }
     }
@@ -60,7 +64,10 @@ impl Dispatch {
         let apply = Apply::bulk(&key, Actor::Fleet).knowing(stored);
         match self.engine.apply(apply, |_| event.clone()).await? {
             Applied::Changed { after, .. } => match sending(&after.challenge) {
-                Some(attempt) => self.send(after, attempt, delivery).await,
+                Some(attempt) => {
+                    let devices = self.devices(&after.challenge).await?;
+                    self.send(after, attempt, (devices, delivery)).await
+                }
                 None => self.hand_over_owed(&after).await,
             },
             // Another process was faster, and keeps watch over what it began.
@@ -69,8 +76,12 @@ impl Dispatch {
     }
 
     /// Sends the push of an attempt that was moved to `sending` for this process to send it.
-    async fn send(&self, stored: Stored, attempt: u8, delivery: &Delivery) -> Result<Verdict, Error> {
-        let devices = self.devices(&stored.challenge).await?;
+    async fn send(
+        &self,
+        stored: Stored,
+        attempt: u8,
+        (devices, delivery): (Vec<Device>, &Delivery),
+    ) -> Result<Verdict, Error> {
         if !delivery.usable() {
             // The broker has given the delivery to another process, which finds the attempt in `sending`.
             return Ok(Verdict::RetryIn(COMMIT_MARGIN));
@@ -100,17 +111,13 @@ impl Dispatch {
         self.hand_over_owed(&settled).await
     }
 
-    /// The devices of the step: the one that it names, or all.
+    /// Reads the devices of the step.
     async fn devices(&self, challenge: &Challenge) -> Result<Vec<Device>, Error> {
         let user = match &challenge.request.user {
             Some(user) => self.engine.records().user(user).await?,
             None => None,
         };
-        let mut devices = user.map(|user| user.devices).unwrap_or_default();
-        if let Some(Step::Push { device: Some(only), .. }) = challenge.current_step() {
-            devices.retain(|device| device.id == *only);
-        }
-        Ok(devices)
+        Ok(devices_of(user, challenge))
     }
 
     /// `None` for a device that only polls.
@@ -157,6 +164,15 @@ impl Dispatch {
         }
         Ok(Verdict::Done)
     }
+}
+
+/// The devices of the step: the one that it names, or all.
+fn devices_of(user: Option<User>, challenge: &Challenge) -> Vec<Device> {
+    let mut devices = user.map(|user| user.devices).unwrap_or_default();
+    if let Some(Step::Push { device: Some(only), .. }) = challenge.current_step() {
+        devices.retain(|device| device.id == *only);
+    }
+    devices
 }
 
 /// The attempt whose push is being sent.

@@ -21,10 +21,8 @@ impl Handler for ChallengeHandler {
             Err(error) => return error.verdict(),
         };
         let carried_on = match accepted {
-            Accepted::Stored { stored, new: true } => {
-                self.dispatch.carry_on_accepted(stored, &delivery).await
-            }
-            Accepted::Stored { stored, new: false } => self.dispatch.carry_on(stored, &delivery).await,
+            Accepted::New { stored, user } => self.dispatch.carry_on_accepted(stored, user, &delivery).await,
+            Accepted::Known(stored) => self.dispatch.carry_on(stored, &delivery).await,
             Accepted::Refused(verdict) => return verdict,
         };
         carried_on.unwrap_or_else(|error| error.verdict())

@@ -21,10 +21,12 @@ impl Handler for ChallengeHandler {
             Err(error) => return error.verdict(),
         };
         match accepted {
-            Accepted::Stored { stored, .. } => match self.hands.carry_out_all(&stored).await {
-                Ok(()) => Verdict::Done,
-                Err(error) => error.verdict(),
-            },
+            Accepted::New { stored, .. } | Accepted::Known(stored) => {
+                match self.hands.carry_out_all(&stored).await {
+                    Ok(()) => Verdict::Done,
+                    Err(error) => error.verdict(),
+                }
+            }
             Accepted::Refused(verdict) => verdict,
         }
     }

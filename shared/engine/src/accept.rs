@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fleet_broker::{Delivery, Poison, Sender, Verdict};
 use fleet_contracts::{self as contracts, ChallengeRefused, ChallengeRequest, Invalid};
 use fleet_domain::{
-    Ask, Challenge, ChallengeKey, Channel, Event, NotOpened, Portal, PortalName, Refusal, open, step,
+    Ask, Challenge, ChallengeKey, Channel, Event, NotOpened, Portal, PortalName, Refusal, User, open, step,
 };
 use fleet_records::{Actor, Created, Note, Stored};
 
@@ -24,13 +24,15 @@ pub enum Begin {
 /// What came of a request.
 #[derive(Clone, Debug)]
 pub enum Accepted {
-    /// It is stored, now or from an earlier delivery.
-    Stored {
+    /// It was stored by this very call.
+    New {
         /// The challenge.
         stored: Stored,
-        /// Whether it was stored by this very call.
-        new: bool,
+        /// The user as it was read for that, so that whoever carries the challenge on need not ask again.
+        user: Option<User>,
     },
+    /// It was stored before.
+    Known(Stored),
     /// It did not become a challenge; its sender was told if it can be. This is what becomes of the message.
     Refused(Verdict),
 }
@@ -80,7 +82,7 @@ impl Engine {
                 let stored = Stored { challenge: first, told: 0 };
                 self.inner.metrics.observe(None, &stored.challenge);
                 self.tell_soon(stored.clone());
-                Ok(Accepted::Stored { stored, new: true })
+                Ok(Accepted::New { stored, user })
             }
             Created::Exists(stored) => self.known(stored, ask).await,
         }
@@ -98,7 +100,7 @@ impl Engine {
         let known = stored.challenge.request.body_hash;
         // A cancel that came first left a tombstone without a body.
         if known == ask.body_hash || known == [0; 32] {
-            return Ok(Accepted::Stored { stored, new: false });
+            return Ok(Accepted::Known(stored));
         }
         let conflict = NotOpened {
             refusal: Refusal::Conflict,

@@ -51,7 +51,7 @@ impl<H: Hands> DeadHandler<H> {
         match message {
             Message::ChallengeRequested(_) => {
                 match self.engine.accept(delivery, None, Begin::Queued).await? {
-                    Accepted::Stored { stored, .. } => Ok(Ok(stored.challenge.key)),
+                    Accepted::New { stored, .. } | Accepted::Known(stored) => Ok(Ok(stored.challenge.key)),
                     Accepted::Refused(verdict) => Ok(Err(verdict)),
                 }
             }

@@ -38,7 +38,7 @@ pub(crate) async fn paced(load: Load, simulator_log: &Path, probe: &Probe) -> an
     let surroundings = Surroundings::new()?;
     let records = surroundings.records().await?;
     let publisher = portal::publisher(&surroundings)?;
-    let watcher = Watcher::start(&surroundings.settings.section("outcomes")?, &surroundings.context.tasks)?;
+    let portal_side = Watcher::start(&surroundings.settings.section("outcomes")?, &surroundings.context.tasks)?;
     let clock = Clock::system();
     let count = load.rate * load.seconds;
     let bar = ProgressBar::new(count);
@@ -50,24 +50,24 @@ pub(crate) async fn paced(load: Load, simulator_log: &Path, probe: &Probe) -> an
         ticks.tick().await;
         let now = clock.now();
         let (id, message) = portal::request(index % load.users, now)?;
-        let (publisher, watcher, clock) = (publisher.clone(), watcher.clone(), clock.clone());
+        let (publisher, portal_side, clock) = (publisher.clone(), portal_side.clone(), clock.clone());
         waiting.spawn(async move {
-            let heard = outcome(&watcher, id, &clock);
+            let heard = outcome(&portal_side, id, &clock);
             let (sent, heard) = tokio::join!(publisher.publish(message), heard);
             sent?;
             anyhow::Ok((id, now, heard?))
         });
         bar.set_position(index);
     }
-    let mut published = HashMap::new();
+    let mut asked_at = HashMap::new();
     let mut to_outcome = Histogram::<u64>::new(3)?;
     while let Some(done) = waiting.join_next().await {
         let (id, at, heard) = done??;
-        published.insert(id.to_string(), at);
+        asked_at.insert(id.to_string(), at);
         to_outcome.saturating_record(micros(heard.since(at)));
     }
     bar.finish_and_clear();
-    let to_provider = arrivals(simulator_log, &published)?;
+    let to_provider = arrivals(simulator_log, &asked_at)?;
     let seconds = began.elapsed().as_secs_f64();
     let mut measured = before.finish("paced", (count, seconds), probe, Some(&records)).await?;
     measured.latencies =

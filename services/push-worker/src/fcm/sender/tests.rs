@@ -38,8 +38,7 @@ impl Sender {
         let mut settings = settings(url);
         settings.credentials = credentials(token_uri).into();
         let mut profile = settings.profile().unwrap();
-        // Little more than a second try needs, so that the pause before it is short.
-        profile.request_timeout = LEAST_TRY + Duration::from_millis(200);
+        profile.request_timeout = Duration::from_secs(10);
         change(&mut profile);
         let stop = Stop::new();
         let clock = Clock::fixed_at(at(60));
@@ -53,7 +52,13 @@ impl Sender {
         Self::to(&google.url, &google.token_uri(), |_| {})
     }
 
+    /// Waits for the first access token, then sends.
     async fn send(&self) -> Result<(), FcmError> {
+        self.fcm.inner.tokens.current(Duration::from_secs(30)).await.unwrap();
+        self.send_at_once().await
+    }
+
+    async fn send_at_once(&self) -> Result<(), FcmError> {
         let push = Push::new(&challenge(), Some(portal()));
         self.fcm.send(&push, &PushToken::new("device-token".into())).await
     }
@@ -116,7 +121,7 @@ async fn a_refusal_is_final_and_nothing_is_sent_again() {
         (Reply::Says(404, fixture!("not_found.json")), FcmError::WrongProject),
         (Reply::Says(200, "<html>please log in</html>"), FcmError::Unclear { http_status: Some(200) }),
         // A pause that does not fit into what is left.
-        (Reply::Asks(503, "2", fixture!("unavailable.json")), FcmError::Unavailable { after: seconds(2) }),
+        (Reply::Asks(503, "30", fixture!("unavailable.json")), FcmError::Unavailable { after: seconds(30) }),
     ] {
         let google = FakeGoogle::answering(&[reply]).await;
         let sender = Sender::with(&google);
@@ -208,7 +213,7 @@ async fn before_the_first_access_token_a_push_waits_as_long_as_it_may_take() {
     let sender = Sender::to(&google.url, &google.token_uri(), |profile| {
         profile.request_timeout = Duration::from_millis(500);
     });
-    assert_eq!(sender.send().await, Err(FcmError::NoAccessToken));
+    assert_eq!(sender.send_at_once().await, Err(FcmError::NoAccessToken));
     assert_eq!(google.asked().len(), 0);
 }
 
