@@ -97,6 +97,8 @@ write_service_settings() {
         print_export FLEET_TWILIO__CALLER_IDS '["+19195550100"]'
         print_export FLEET_FCM__BASE_URL "http://$simulator"
         print_export FLEET_FCM__CREDENTIALS "$state_dir/fcm-credentials.json"
+        # As over TLS, where HTTP/2 is negotiated.
+        print_export FLEET_FCM__HTTP2 prior_knowledge
     } | write_settings fleet
     ln -sfn fleetctl.env "$state_dir/env"
 }

@@ -175,7 +175,7 @@ pub struct OutcomeArgs {
 pub struct PlayArgs {
     /// TOML with [[scenario]] sections.
     pub file: PathBuf,
-    /// How much faster than life the simulated people are: `within` and `cancel_after` shrink with it.
+    /// How much faster than life the simulated people are: `cancel_after` shrinks with it.
     #[arg(long, default_value_t = 1.0, value_parser = parse_speed, value_name = "N")]
     pub speed: f64,
     /// How many challenges run at the same time, instead of what the file says.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use fleet_contracts::Outcome;
-use fleet_domain::{ChallengeId, ChallengeResult, Context, PortalName};
+use fleet_domain::{AttemptState, ChallengeId, ChallengeResult, Context, PortalName};
 use fleet_lifecycle::Clock;
 use fleet_portal_client::{Draft, PortalClient, PortalSettings};
 use fleet_settings::ExposeSecret;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 
 use crate::ask::Ask;
 use crate::cli::PortalAccess;
@@ -19,6 +19,9 @@ use crate::settings::{Sections, portal_amqp_urls};
 const UNKNOWN_DEADLINE: Duration = Duration::from_secs(150);
 /// How long after its deadline an outcome may take.
 const MARGIN: Duration = Duration::from_secs(5);
+/// Between two looks at a call that should be over soon, and how many there are.
+const LOOK: Duration = Duration::from_millis(500);
+const SETTLE_LOOKS: u32 = 40;
 
 /// Connects as a portal.
 pub(crate) fn connect(
@@ -102,6 +105,41 @@ pub(crate) async fn follow(
             }
             () = sleep_until(deadline) => return Err(no_outcome(id, began)),
         }
+    }
+}
+
+/// Waits until the calls of an ended challenge are over, since until then their lines are taken: somebody may still be told
+/// goodbye. Returns the newest outcome; after a while also without that, because nothing depends on it.
+pub(crate) async fn settle(client: &PortalClient, outcome: Outcome) -> Outcome {
+    let mut newest = outcome;
+    let mut looks = interval(LOOK);
+    for _ in 0..SETTLE_LOOKS {
+        if !newest.attempts.iter().any(|attempt| is_in_the_air(attempt.state)) {
+            break;
+        }
+        looks.tick().await;
+        if let Ok(Some(found)) = client.outcome(newest.challenge_id).await {
+            newest = found;
+        }
+    }
+    newest
+}
+
+const fn is_in_the_air(state: AttemptState) -> bool {
+    match state {
+        AttemptState::Dialing
+        | AttemptState::Unknown
+        | AttemptState::Placed
+        | AttemptState::Ringing
+        | AttemptState::Answered
+        | AttemptState::AwaitingInput => true,
+        AttemptState::Reserved
+        | AttemptState::Sending
+        | AttemptState::Pushed
+        | AttemptState::PushFailed
+        | AttemptState::Opened
+        | AttemptState::Superseded
+        | AttemptState::Ended => false,
     }
 }
 

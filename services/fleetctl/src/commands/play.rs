@@ -73,7 +73,10 @@ async fn play(
     tell(Heard::Begins);
     let draft = portal::draft(&client, &scenario.ask);
     let heard = |outcome: &Outcome| tell(Heard::Outcome(Box::new(outcome.clone())));
-    (at, portal::follow(&client, &draft, scenario.ask.within, scenario.cancel, heard).await)
+    match portal::follow(&client, &draft, scenario.ask.within, scenario.cancel, heard).await {
+        Ok(outcome) => (at, Ok(portal::settle(&client, outcome).await)),
+        Err(error) => (at, Err(error)),
+    }
 }
 
 /// The live view.
