@@ -11,8 +11,9 @@ fn main() -> ExitCode {
     ]
     .concat();
     fleet_engine::serve(&defaults, async |assembly, settings| {
+        // The gateway first: the workers' first call may call back at once.
+        fleet_gateway::start(&assembly, settings).await?;
         fleet_voice_worker::start(&assembly, settings)?;
-        fleet_push_worker::start(&assembly, settings)?;
-        fleet_gateway::start(&assembly, settings).await
+        fleet_push_worker::start(&assembly, settings)
     })
 }

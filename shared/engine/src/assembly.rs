@@ -11,7 +11,7 @@ use fleet_lifecycle::Context;
 use fleet_outcomes::Outcomes;
 use fleet_records::Records;
 use fleet_settings::{Settings, SettingsError};
-use fleet_telemetry::{Metrics, Readiness};
+use fleet_telemetry::{Metrics, Readiness, ReadyFlag};
 
 use crate::{Engine, Parts};
 
@@ -41,6 +41,8 @@ pub struct Assembly {
     pub broker: Broker,
     /// The engine.
     pub engine: Engine,
+    /// Not ready until every part of the service has been started.
+    pub started: ReadyFlag,
 }
 
 /// Runs a service until it is told to stop: `own_defaults` are its own sections, `start` starts its tasks.
@@ -70,7 +72,14 @@ pub fn serve(
         let mut bad_setting = None;
         let code = fleet_lifecycle::run(
             async |context: Context| {
-                let started = async { start(assemble(context, &settings).await?, &settings).await }.await;
+                let started: anyhow::Result<()> = async {
+                    let assembly = assemble(context, &settings).await?;
+                    let flag = assembly.started.clone();
+                    start(assembly, &settings).await?;
+                    flag.set_ready(true);
+                    Ok(())
+                }
+                .await;
                 if let Err(error) = &started
                     && let Some(error) = error.downcast_ref::<SettingsError>()
                 {
@@ -91,6 +100,7 @@ pub async fn assemble(context: Context, settings: &Settings) -> anyhow::Result<A
     telemetry.check().map_err(|e| settings.refuse(&e))?;
     fleet_telemetry::init_logs(&telemetry.logs());
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
+    let started = readiness.check("started");
     let admin = fleet_telemetry::serve_admin(
         telemetry.listen,
         metrics.clone(),
@@ -113,5 +123,5 @@ pub async fn assemble(context: Context, settings: &Settings) -> anyhow::Result<A
         .context("the section [outcomes]")?;
     let parts = Parts { records, outcomes, publisher: broker.publisher(), keys };
     let engine = Engine::new(engine_settings, parts, &context, &metrics);
-    Ok(Assembly { context, metrics, readiness, broker, engine })
+    Ok(Assembly { context, metrics, readiness, broker, engine, started })
 }

@@ -15,7 +15,8 @@ const SPILLS: [&str; 2] = ["lapin::returned_messages=off", "lapin::channels=off"
 /// A filter that `Settings::check` would refuse counts as `info`.
 pub fn init_logs(settings: &LogSettings) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = SPILLS.iter().filter_map(|module| module.parse().ok()).fold(filter, EnvFilter::add_directive);
+    let filter =
+        SPILLS.iter().filter_map(|module| module.parse().ok()).fold(filter, EnvFilter::add_directive);
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),

@@ -38,7 +38,8 @@ pub(crate) async fn paced(load: Load, simulator_log: &Path, probe: &Probe) -> an
     let surroundings = Surroundings::new()?;
     let records = surroundings.records().await?;
     let publisher = portal::publisher(&surroundings)?;
-    let portal_side = Watcher::start(&surroundings.settings.section("outcomes")?, &surroundings.context.tasks)?;
+    let portal_side =
+        Watcher::start(&surroundings.settings.section("outcomes")?, &surroundings.context.tasks)?;
     let clock = Clock::system();
     let count = load.rate * load.seconds;
     let bar = ProgressBar::new(count);
@@ -64,7 +65,7 @@ pub(crate) async fn paced(load: Load, simulator_log: &Path, probe: &Probe) -> an
     while let Some(done) = waiting.join_next().await {
         let (id, at, heard) = done??;
         asked_at.insert(id.to_string(), at);
-        to_outcome.saturating_record(micros(heard.since(at)));
+        to_outcome.record(micros(heard.since(at)))?;
     }
     bar.finish_and_clear();
     let to_provider = arrivals(simulator_log, &asked_at)?;
@@ -114,7 +115,7 @@ fn arrivals(log: &Path, published: &HashMap<String, Timestamp>) -> anyhow::Resul
         if line.fact == "push"
             && let Some(arrived_at) = timestamp(line.at)
         {
-            histogram.saturating_record(micros(arrived_at.since(*published_at)));
+            histogram.record(micros(arrived_at.since(*published_at)))?;
         }
     }
     Ok(histogram)
