@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
+mod allocator;
 mod apply;
 mod assembly;
 mod control;
