@@ -35,7 +35,7 @@ impl Until {
     fn count(self, page: &Page) -> u64 {
         match self {
             Self::Dispatched => page.sum("mfa_accept_to_ringing_seconds_count", "channel=\"push\""),
-            Self::Complete => page.sum("mfa_challenges_ended_total", ""),
+            Self::Complete => page.sum("mfa_challenges_ended_total", "result=\"approved\""),
         }
     }
 }
