@@ -20,9 +20,9 @@ use crate::measured::Before;
 use crate::surroundings::{PORTAL, Surroundings};
 
 /// Deliveries in work at once, as many as push-worker takes.
-const PREFETCH: u16 = 400;
+const PREFETCH: u16 = 1_600;
 /// HTTP/2 connections, as many as push-worker opens.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 16;
 
 struct Bare {
     clients: Vec<reqwest::Client>,
