@@ -200,7 +200,7 @@ impl Queue {
             | Self::VoiceHangup
             | Self::PushSend => Some(Exchange::Dead),
             Self::Delay(_) => Some(Exchange::Return),
-            // The last stops: a limit here would lose messages.
+            // The last stops.
             Self::Dead | Self::Parked => None,
         }
     }
@@ -299,8 +299,9 @@ impl Topology {
         set("x-queue-type", text("quorum"));
         // A queue that nobody empties must not fill the disk …
         set("x-max-length", AMQPValue::LongLongInt(self.max_length.into()));
-        // … and refuses what is new instead of dropping what is old. At-least-once dead-lettering needs this too.
-        set("x-overflow", text("reject-publish"));
+        // … and refuses what is new instead of dropping what is old. At-least-once dead-lettering needs this too. Parked
+        // letters are only looked at: a full queue of them must not make every new bad message come back again and again.
+        set("x-overflow", text(if queue == Queue::Parked { "drop-head" } else { "reject-publish" }));
         if let Some(exchange) = queue.dead_letters_to() {
             set("x-dead-letter-exchange", AMQPValue::LongString(self.exchange(exchange).as_str().into()));
             // The default, at-most-once, loses the message when the target does not take it.
@@ -312,8 +313,12 @@ impl Topology {
                 let millis = i64::try_from(rung.delay().as_millis()).unwrap_or(i64::MAX);
                 set("x-message-ttl", AMQPValue::LongLongInt(millis));
             }
-            Queue::Dead | Queue::Parked => {}
-            Queue::ChallengeVoice
+            Queue::Parked => {}
+            // In `dead` too, where the broker then drops the message: one that breaks the client library's parser, which a
+            // portal can write, would otherwise break every worker's connection for ever. A handler that can't work on a
+            // letter yet sends it through a rung, and that begins a new count.
+            Queue::Dead
+            | Queue::ChallengeVoice
             | Queue::ChallengePush
             | Queue::ChallengeDefault
             | Queue::Control
