@@ -105,6 +105,8 @@ listeners.tcp.default = 127.0.0.1:$(recall RABBITMQ_PORT)
 load_definitions = $home/definitions.json
 # The seconds after which a frozen peer counts as gone; the default of 60 would stall publishers for as long.
 net_ticktime = 10
+# A body is held in memory whole before any limit of the fleet's own; the default is 128 MiB.
+max_message_size = 262144
 log.console = false
 CONF
 }

@@ -1,7 +1,7 @@
 //! Messages that a work queue gave up: their challenges end as `failed/internal`, so that no portal waits in
 //! vain. What cannot be tied to a challenge is parked.
 
-use fleet_broker::{Delivery, Handler, Poison, Verdict};
+use fleet_broker::{Delivery, Handler, Poison, Sender, Verdict};
 use fleet_contracts::{self as contracts, Message};
 use fleet_domain::{ChallengeKey, Event, Reason, owed};
 use fleet_records::Actor;
@@ -59,8 +59,10 @@ impl<H: Hands> DeadHandler<H> {
                 Some(portal) => Ok(Ok(ChallengeKey { id: request.challenge_id, portal: portal.clone() })),
                 None => Ok(Err(parked("dead_without_portal"))),
             },
+            // Only the fleet says so for a portal: a portal that writes such a message names whom it likes.
             Message::DialOwed(owed) | Message::HangUpOwed(owed) | Message::SendOwed(owed) => {
-                Ok(Ok(owed.key()))
+                let fleet = Sender::Fleet { portal: Some(owed.portal.clone()) };
+                Ok(if delivery.sender == fleet { Ok(owed.key()) } else { Err(parked("dead_not_the_fleets")) })
             }
             Message::ChallengeResolved(_) | Message::ChallengeRefused(_) => Ok(Err(parked("dead_event"))),
         }

@@ -1,6 +1,7 @@
 //! `POST …/{token}/status`: how a call stands. Callbacks come twice, late and in any order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -48,11 +49,17 @@ const fn status(setback: Setback) -> StatusCode {
     }
 }
 
+/// The longest that a phone rings, and the time for a callback.
+const LONGEST_RING: Duration = Duration::from_secs(70);
+
 /// What the callback says has happened; `None` when that is nothing that counts.
 fn event(attempt: u8, callback: StatusCallback) -> Option<Event> {
     let sid = callback.call_sid;
     match callback.status? {
-        CallStatus::Queued | CallStatus::Initiated => None,
+        // The first word of a call, and where the POST's answer was lost the only one before it rings: it binds the SID.
+        CallStatus::Queued | CallStatus::Initiated => {
+            Some(Event::Placed { attempt, sid, check_after: LONGEST_RING })
+        }
         CallStatus::Ringing => Some(Event::Ringing { attempt, sid }),
         CallStatus::InProgress => Some(Event::Answered { attempt, sid }),
         status @ (CallStatus::Completed
@@ -71,8 +78,6 @@ fn event(attempt: u8, callback: StatusCallback) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use fleet_domain::Reason;
 
     use super::*;
@@ -95,10 +100,11 @@ mod tests {
         let ended = |reason, sip| {
             Some(Event::CallEnded { attempt: 2, sid: sid(), reason, sip, duration_s: Some(17) })
         };
+        let placed = || Some(Event::Placed { attempt: 2, sid: sid(), check_after: LONGEST_RING });
         for (status, sip, expected) in [
             (None, None, None),
-            (Some(CallStatus::Queued), None, None),
-            (Some(CallStatus::Initiated), None, None),
+            (Some(CallStatus::Queued), None, placed()),
+            (Some(CallStatus::Initiated), None, placed()),
             (Some(CallStatus::Ringing), None, Some(Event::Ringing { attempt: 2, sid: sid() })),
             (Some(CallStatus::InProgress), None, Some(Event::Answered { attempt: 2, sid: sid() })),
             (Some(CallStatus::Completed), Some(200), ended(None, Some(200))),
