@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use fleet_domain::{Assurance, CallerIdStep, ChallengeResult, Channel, Progress, Reason, Target};
+use fleet_domain::{
+    Assurance, CallerIdStep, ChallengeId, ChallengeResult, Channel, Progress, Reason, Target,
+};
 use serde_json::json;
 
 use crate::world::{ALL, World, until};
@@ -47,6 +49,11 @@ rejects = true
 name = "out of reach"
 number = "+19195550109"
 unreachable = true
+[[person]]
+name = "presses the key too"
+number = "+19195550110"
+answers = { after = "2s" }
+presses = ["#"]
 "##;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,5 +229,71 @@ async fn lost_callbacks_are_made_up_for_by_looking_the_call_up() {
     let id = world.ask(&world.portal.draft(bob).answer_within(Duration::from_mins(1))).await;
     let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
     assert_eq!(outcome.reason, Some(Reason::Busy));
+    assert!(fleet.stop().await);
+}
+
+async fn is_approved_at_the_second_attempt(world: &World, id: ChallengeId) {
+    let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
+    assert_eq!((outcome.reason, outcome.attempts.len()), (Some(Reason::OkKey), 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_the_carrier_asks_a_pause_for_is_placed_after_the_pause() {
+    let world = World::new(PEOPLE).await;
+    let alice = world.caller("alice", "+19195550101").await;
+    let fleet = world.start(&ALL).await;
+    world.faults(&json!({ "rules": [{ "place": "call_create", "fault": "too_many", "count": 1 }] })).await;
+    let id = world.ask(&world.portal.draft(alice).answer_within(Duration::from_mins(1))).await;
+    is_approved_at_the_second_attempt(&world, id).await;
+    assert_eq!(world.facts("call_created").await.len(), 1);
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_never_placed_is_searched_for_twice_and_then_placed() {
+    let world = World::new(PEOPLE).await;
+    let alice = world.caller("alice", "+19195550101").await;
+    let bob = world.caller("bob", "+19195550110").await;
+    let fleet = world.start(&ALL).await;
+    // Neither a reset nor a server error tells the fleet that nothing was done.
+    world
+        .faults(&json!({ "rules": [
+            { "place": "call_create", "fault": "reset_before", "count": 1 },
+            { "place": "call_create", "fault": "error_before", "count": 1 },
+        ] }))
+        .await;
+    for id in [
+        world.ask(&world.portal.draft(alice).answer_within(Duration::from_mins(1))).await,
+        world.ask(&world.portal.draft(bob).answer_within(Duration::from_mins(1))).await,
+    ] {
+        is_approved_at_the_second_attempt(&world, id).await;
+    }
+    assert_eq!(world.facts("call_created").await.len(), 2);
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_answer_and_callbacks_are_lost_is_found_at_the_carrier() {
+    let world = World::new(PEOPLE).await;
+    let busy = world.caller("busy", "+19195550103").await;
+    let silent = world.caller("silent", "+19195550102").await;
+    let fleet = world.start(&ALL).await;
+    world
+        .faults(&json!({ "rules": [
+            { "place": "callback", "fault": "lost" },
+            { "place": "call_create", "fault": "timeout_after", "count": 1 },
+            { "place": "call_create", "fault": "error_after", "count": 1 },
+        ] }))
+        .await;
+    let mut ids = Vec::new();
+    for (user, reason) in [(busy, Reason::Busy), (silent, Reason::NoAnswer)] {
+        let draft = world.portal.draft(user).answer_within(Duration::from_mins(1));
+        ids.push((world.ask(&draft).await, reason));
+    }
+    for (id, reason) in ids {
+        let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
+        assert_eq!((outcome.reason, outcome.attempts.len()), (Some(reason), 1));
+    }
+    assert_eq!(world.facts("call_created").await.len(), 2);
     assert!(fleet.stop().await);
 }

@@ -35,10 +35,11 @@ async fn s6_a_challenge_by_push_reaches_every_device_once_and_the_first_answer_d
         world.facts("push").await.iter().map(|push| push["token"].as_str().unwrap().to_owned()).collect();
     tokens.sort();
     assert_eq!(tokens, ["swarm-1", "swarm-2"]);
-    until("both have answered", || async { world.facts("app_answered").await.len() == 2 }).await;
+    // The second app may find its list empty already, or its answer come too late.
+    until("both have looked", || async { world.facts("app_listed").await.len() == 2 }).await;
     let results = world.facts("app_answered").await;
     let accepted = results.iter().filter(|answer| answer["status"] == 200).count();
-    assert_eq!(accepted, 1, "the second answer comes too late: {results:?}");
+    assert_eq!(accepted, 1, "one answer decides: {results:?}");
     assert!(fleet.stop().await);
 }
 

@@ -4,6 +4,7 @@
 mod by_phone;
 mod by_push;
 mod ladder;
+mod redis_lost;
 mod requests;
 mod restarts;
 mod world;

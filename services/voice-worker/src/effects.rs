@@ -1,4 +1,4 @@
-//! Carries out what is owed by voice: places a call, ends one, looks one up.
+//! Carries out what is owed by voice: places a call, ends one.
 //!
 //! The POST of a call belongs to the process whose commit moved its attempt to `dialing`, and is made once.
 
@@ -6,17 +6,26 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use fleet_domain::{
-    AttemptState, CallerId, Challenge, ChallengeKey, Effect, Event, HANG_UP_CHECK, PhoneNumber, Reason, Step,
-    UNKNOWN_CHECK, UserId, choose_caller_id,
+    AttemptState, CALLBACK_CHECK, CallerId, Challenge, ChallengeKey, Effect, Event, FailureClass,
+    HANG_UP_CHECK, LEAST_STEP, PhoneNumber, RESERVED_CHECK, Reason, Step, UNKNOWN_CHECK, UserId,
+    choose_caller_id, owed,
 };
 use fleet_engine::{Applied, Apply, Engine, Error, Hands};
 use fleet_records::{Actor, Stored};
-use fleet_twilio::{CallError, CallErrorKind, CallStatus, Carrier, CreateCall, end_reason};
+use fleet_twilio::{CallError, Carrier, CreateCall};
 
-/// How long after its ringing has ended a call may go without a callback before it is looked up.
-const CALLBACK_MARGIN: Duration = Duration::from_secs(10);
 /// How much longer than the POST's own time-out an attempt is left alone.
 const POST_MARGIN: Duration = Duration::from_secs(2);
+/// Pauses before what came of a POST is committed once more; the last one is repeated.
+const COMMIT_PAUSES: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
+/// How long after its challenge is over the id of a call is still tried to be stored: it is to be ended then.
+const COMMIT_MARGIN: Duration = Duration::from_secs(10);
 
 /// The worker's hands: a carrier for voice, queues for everything else.
 #[derive(Clone)]
@@ -47,7 +56,7 @@ impl VoiceHands {
         stored: &'a Stored,
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
         Box::pin(async move {
-            for effect in fleet_domain::owed(&stored.challenge) {
+            for effect in owed(&stored.challenge) {
                 self.carry_out(stored.clone(), effect).await?;
             }
             Ok(())
@@ -59,18 +68,22 @@ impl VoiceHands {
         let call = match self.prepare(&stored.challenge) {
             Ok(call) => call,
             Err(reason) => {
+                let step = stored.challenge.live.step;
+                let is_due = |c: &Challenge| c.live.step == step && owed(c).contains(&Effect::Dial);
                 let halt = Apply::bulk(&key, Actor::Fleet).knowing(stored);
-                self.engine.apply(halt, |_| Event::Halt { reason }).await?;
+                // Should the row have changed meanwhile, it is for whoever takes up what it owes then.
+                self.engine
+                    .apply(halt, |c| if is_due(c) { Event::Halt { reason } } else { Event::Expire })
+                    .await?;
                 return Ok(());
             }
         };
         let line = self.engine.records().line(&call.to, call.extension.is_some(), &call.caller_id.number);
         let check_after = self.carrier.profile().request_timeout() + POST_MARGIN;
+        let dial =
+            Event::Dial { step: stored.challenge.live.step, caller_id: call.caller_id.clone(), check_after };
         let apply = Apply::bulk(&key, Actor::Fleet).knowing(stored).taking(line);
-        let applied = self
-            .engine
-            .apply(apply, |_| Event::Dial { caller_id: call.caller_id.clone(), check_after })
-            .await?;
+        let applied = self.engine.apply(apply, |_| dial.clone()).await?;
         if applied.moved_to(AttemptState::Dialing)
             && let Some(attempt) = applied.stored().challenge.live_attempt().map(|attempt| attempt.number)
         {
@@ -93,7 +106,8 @@ impl VoiceHands {
         Ok(PreparedCall { to, from, extension, caller_id, ring: Duration::from_secs(u64::from(*ring_s)) })
     }
 
-    fn reveal(
+    /// A phone's number and extension.
+    pub(crate) fn reveal(
         &self,
         user: &UserId,
         phone: &fleet_domain::Phone,
@@ -108,7 +122,14 @@ impl VoiceHands {
         let stored = dialing.stored().clone();
         let key = stored.challenge.key.clone();
         let left = stored.challenge.request.answer_by.since(self.engine.now());
-        let ring = call.ring.min(left).max(Duration::from_secs(1));
+        if left < LEAST_STEP {
+            // Nobody could answer in time: the phone need not ring for it.
+            let reason = if attempt == 1 { Reason::NotStarted } else { Reason::NoResponse };
+            let event = Event::NotPlaced { attempt, reason, provider_code: None, again_after: None };
+            self.engine.apply(Apply::bulk(&key, Actor::Fleet).knowing(stored), |_| event.clone()).await?;
+            return Ok(());
+        }
+        let ring = call.ring.min(left);
         let links = self.engine.links();
         let mut create = CreateCall::new(
             call.to.clone(),
@@ -121,16 +142,46 @@ impl VoiceHands {
             create = create.extension(extension);
         }
         let event = match self.carrier.create_call(&create).await {
-            Ok(placed) => Event::Placed { attempt, sid: placed.sid, check_after: ring + CALLBACK_MARGIN },
+            Ok(placed) => Event::Placed { attempt, sid: placed.sid, check_after: ring + CALLBACK_CHECK },
             Err(error) => not_placed(&key, attempt, &error),
         };
-        let apply = Apply::bulk(&key, Actor::Provider).knowing(stored);
-        let applied = self.engine.apply(apply, |_| event.clone()).await?;
+        let applied = self.commit_posted(stored, &event).await?;
         // It may have ended meanwhile: then the call that was just placed is owed a hang-up.
         self.carry_out_all(applied.stored()).await
     }
 
-    async fn hang_up(&self, key: &ChallengeKey, attempt: u8, sid: &str) -> Result<(), Error> {
+    /// Commits what came of a POST. Nobody else knows it, so it is not given back to a queue while the database
+    /// is away: it is kept and tried again for as long as it matters.
+    async fn commit_posted(&self, stored: Stored, event: &Event) -> Result<Applied, Error> {
+        let key = stored.challenge.key.clone();
+        let until = stored.challenge.request.answer_by.plus(COMMIT_MARGIN);
+        let mut known = Some(stored);
+        let mut pauses = COMMIT_PAUSES.into_iter();
+        let mut pause = Duration::ZERO;
+        loop {
+            let mut apply = Apply::bulk(&key, Actor::Provider);
+            apply.known = known.take();
+            let error = match self.engine.apply(apply, |_| event.clone()).await {
+                Ok(applied) => return Ok(applied),
+                Err(error) => error,
+            };
+            pause = pauses.next().unwrap_or(pause);
+            let may_pass = match &error {
+                Error::Records(_) | Error::Contended(_) | Error::HandOver(_) | Error::PortalsNotLoaded => {
+                    true
+                }
+                Error::Unknown | Error::UnknownPortal => false,
+            };
+            if !may_pass || self.engine.now().plus(pause) > until {
+                return Err(error);
+            }
+            tracing::warn!(challenge = %key, event = event.word(), %error, "what came of a POST is not stored yet; it is tried again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks the carrier to end a call, and commits that it was asked.
+    pub(crate) async fn hang_up(&self, key: &ChallengeKey, attempt: u8, sid: &str) -> Result<(), Error> {
         let check_after = match self.carrier.end_call(sid).await {
             Ok(_) => HANG_UP_CHECK,
             Err(error) => {
@@ -141,68 +192,6 @@ impl VoiceHands {
         };
         let apply = Apply::bulk(key, Actor::Fleet);
         self.engine.apply(apply, |_| Event::HangUpSent { attempt, check_after }).await?;
-        Ok(())
-    }
-
-    /// Asks the carrier what became of a call whose callbacks did not come.
-    async fn look_up(&self, stored: Stored, number: u8) -> Result<(), Error> {
-        let key = stored.challenge.key.clone();
-        let Some(attempt) = stored.challenge.attempt(number) else { return Ok(()) };
-        let Some(sid) = attempt.sid.clone() else {
-            // Nobody called back within the time that an unclear attempt is given. Its call, if there is one,
-            // is fenced: whenever it turns up, it hears a hang-up.
-            return self.settle(stored, &key, Event::Lost { attempt: number }).await;
-        };
-        let event = match self.carrier.fetch_call(&sid).await {
-            Ok(call) => {
-                let Some(status) = call.status else { return self.still_alive(stored, number).await };
-                if !stored.challenge.is_open() && !is_over(status) {
-                    return self.hang_up(&key, number, &sid).await;
-                }
-                match status {
-                    CallStatus::Queued | CallStatus::Initiated => {
-                        return self.still_alive(stored, number).await;
-                    }
-                    CallStatus::Ringing => Event::Ringing { attempt: number, sid },
-                    CallStatus::InProgress => Event::Answered { attempt: number, sid },
-                    CallStatus::Completed
-                    | CallStatus::Busy
-                    | CallStatus::Failed
-                    | CallStatus::NoAnswer
-                    | CallStatus::Canceled => Event::CallEnded {
-                        attempt: number,
-                        sid,
-                        reason: end_reason(status, None),
-                        sip: None,
-                        duration_s: call.duration.and_then(|d| u32::try_from(d.as_secs()).ok()),
-                    },
-                }
-            }
-            Err(error) if error.kind() == CallErrorKind::NotFound => Event::Lost { attempt: number },
-            Err(error) => {
-                tracing::warn!(challenge = %key, %error, "a call could not be looked up; it is tried again");
-                return self.still_alive(stored, number).await;
-            }
-        };
-        self.settle(stored, &key, event).await
-    }
-
-    async fn settle(&self, stored: Stored, key: &ChallengeKey, event: Event) -> Result<(), Error> {
-        let apply = Apply::bulk(key, Actor::Provider).knowing(stored);
-        let applied = self.engine.apply(apply, |_| event.clone()).await?;
-        if let Applied::Unchanged { stored, .. } = &applied
-            && let Some(attempt) = stored.challenge.live.attempts.last()
-            && attempt.check_at.is_some_and(|at| at <= self.engine.now())
-        {
-            return self.still_alive(stored.clone(), attempt.number).await;
-        }
-        self.carry_out_all(applied.stored()).await
-    }
-
-    async fn still_alive(&self, stored: Stored, attempt: u8) -> Result<(), Error> {
-        let key = stored.challenge.key.clone();
-        let apply = Apply::bulk(&key, Actor::Provider).knowing(stored);
-        self.engine.apply(apply, |_| Event::StillAlive { attempt, check_after: UNKNOWN_CHECK }).await?;
         Ok(())
     }
 }
@@ -218,23 +207,21 @@ struct PreparedCall {
 /// What a failed POST means for the attempt: an unclear one is never repeated.
 fn not_placed(key: &ChallengeKey, attempt: u8, error: &CallError) -> Event {
     tracing::warn!(challenge = %key, attempt, %error, "the carrier did not take a call");
-    match error.class() {
-        fleet_domain::FailureClass::MaybeHappened => Event::Unclear { attempt, check_after: UNKNOWN_CHECK },
-        fleet_domain::FailureClass::Transient
-        | fleet_domain::FailureClass::Throttled { .. }
-        | fleet_domain::FailureClass::Permanent => {
-            Event::NotPlaced { attempt, reason: error.reason(), provider_code: error.code() }
-        }
+    let again_after = match error.class() {
+        FailureClass::MaybeHappened => return Event::Unclear { attempt, check_after: UNKNOWN_CHECK },
+        FailureClass::Transient => Some(RESERVED_CHECK),
+        FailureClass::Throttled { after } => Some(after.unwrap_or_default().max(RESERVED_CHECK)),
+        FailureClass::Permanent => None,
+    };
+    Event::NotPlaced {
+        attempt,
+        reason: error.reason(),
+        provider_code: error.code(),
+        again_after: again_after.map(|after| after + jitter()),
     }
 }
 
-const fn is_over(status: CallStatus) -> bool {
-    match status {
-        CallStatus::Completed
-        | CallStatus::Busy
-        | CallStatus::Failed
-        | CallStatus::NoAnswer
-        | CallStatus::Canceled => true,
-        CallStatus::Queued | CallStatus::Initiated | CallStatus::Ringing | CallStatus::InProgress => false,
-    }
+/// Up to a second, so that those who were refused together do not come back together.
+fn jitter() -> Duration {
+    Duration::from_millis(u64::from(u16::from_ne_bytes(fleet_keys::random_bytes()) % 1_000))
 }

@@ -2,6 +2,7 @@
 
 mod effects;
 mod handler;
+mod look;
 mod settings;
 
 use fleet_broker::Queue;

@@ -62,6 +62,17 @@ pub struct Attempt {
     /// Whether its end was asked for, by TwiML or at the provider.
     #[n(17)]
     pub hang_up_sent: bool,
+    /// How often it was looked at in vain where it stands now: offered and not taken up, not found at the
+    /// provider, told to end and not heard of.
+    #[n(18)]
+    #[cbor(default)]
+    pub looks: u8,
+    /// Before this time it is not to be begun: the provider asked for a pause, or could not be reached.
+    #[n(19)]
+    pub not_before: Option<Timestamp>,
+    /// When its POST was begun.
+    #[n(20)]
+    pub dialed_ms: Option<u32>,
 }
 
 /// A caller ID and how it was chosen.
@@ -98,6 +109,9 @@ impl Attempt {
             sip: None,
             duration_s: None,
             hang_up_sent: false,
+            looks: 0,
+            not_before: None,
+            dialed_ms: None,
         }
     }
 

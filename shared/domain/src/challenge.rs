@@ -97,6 +97,16 @@ impl Challenge {
         self.request.steps.get(usize::from(self.live.step))
     }
 
+    /// How long the phone of this attempt rings; nothing for a push or where there is no such attempt.
+    #[must_use]
+    pub fn ring_time(&self, number: u8) -> Duration {
+        let step = self.attempt(number).and_then(|attempt| self.request.steps.get(usize::from(attempt.step)));
+        match step {
+            Some(Step::Voice { ring_s, .. }) => Duration::from_secs(u64::from(*ring_s)),
+            Some(Step::Push { .. }) | None => Duration::ZERO,
+        }
+    }
+
     /// Whether a push was ever on its way: from then on the app's list shows the challenge.
     #[must_use]
     pub fn has_push(&self) -> bool {
@@ -111,7 +121,7 @@ impl Challenge {
         }
         let Some(attempt) = self.live.attempts.last() else { return Progress::Queued };
         match attempt.state {
-            AttemptState::Reserved if attempt.number > 1 => Progress::FallingBack,
+            AttemptState::Reserved if attempt.step > 0 => Progress::FallingBack,
             AttemptState::Reserved | AttemptState::Dialing | AttemptState::Unknown | AttemptState::Placed => {
                 if attempt.channel == Channel::Push {
                     Progress::Pushing

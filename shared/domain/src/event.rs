@@ -13,6 +13,8 @@ use crate::words::{Assurance, Reason};
 pub enum Event {
     /// This process is about to POST the call: only whoever commits this may do so.
     Dial {
+        /// The step that it was prepared for: by the time this counts, another one may be gone.
+        step: u8,
         /// The caller ID to send.
         caller_id: CallerId,
         /// After what time without news the attempt is looked at.
@@ -35,6 +37,8 @@ pub enum Event {
         reason: Reason,
         /// The provider's code.
         provider_code: Option<u32>,
+        /// After what time the same step may be tried again; `None` when that would fail again.
+        again_after: Option<Duration>,
     },
     /// The POST's answer was unclear: a call may exist.
     Unclear {
@@ -93,7 +97,14 @@ pub enum Event {
         /// When to look again.
         check_after: Duration,
     },
-    /// Nobody knows of the call, or nobody can say: the attempt is given up.
+    /// The provider was asked for the call, and knows of none.
+    Unfound {
+        /// The attempt.
+        attempt: u8,
+        /// When to ask once more.
+        check_after: Duration,
+    },
+    /// The call must be over by now, and nobody can say what became of it: the attempt is given up.
     Lost {
         /// The attempt.
         attempt: u8,
@@ -170,6 +181,7 @@ impl Event {
             Self::Keyed { .. } => "keyed",
             Self::CallEnded { .. } => "call_ended",
             Self::StillAlive { .. } => "still_alive",
+            Self::Unfound { .. } => "unfound",
             Self::Lost { .. } => "lost",
             Self::HangUpSent { .. } => "hang_up_sent",
             Self::Send { .. } => "send",

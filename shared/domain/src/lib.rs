@@ -30,7 +30,10 @@ pub use owed::{Effect, Watch, owed, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
 pub use portal::{InvalidPolicy, Policy, Portal};
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
-pub use step::{HANG_UP_CHECK, LEAST_STEP, MAX_TRIES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, step};
+pub use step::{
+    CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_TRIES, RESERVED_CHECK, Refused,
+    UNFOUND_CHECK, UNKNOWN_CHECK, step,
+};
 pub use time::Timestamp;
 pub use user::{Device, Phone, PushToken, User};
 pub use words::{

@@ -4,6 +4,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::attempt::Attempt;
 use crate::challenge::Challenge;
 use crate::time::Timestamp;
 use crate::words::{AttemptState, Channel};
@@ -30,7 +31,8 @@ pub fn owed(challenge: &Challenge) -> Vec<Effect> {
     let mut effects = Vec::new();
     let waiting = match challenge.live.attempts.last() {
         None => true,
-        Some(attempt) => attempt.state == AttemptState::Reserved,
+        // One that must wait is offered by the check at its time.
+        Some(attempt) => attempt.state == AttemptState::Reserved && attempt.not_before.is_none(),
     };
     if challenge.is_open()
         && waiting
@@ -42,16 +44,18 @@ pub fn owed(challenge: &Challenge) -> Vec<Effect> {
         });
     }
     for attempt in &challenge.live.attempts {
-        let unwanted = !challenge.is_open() || attempt.state == AttemptState::Superseded;
-        if unwanted
-            && !attempt.hang_up_sent
-            && (attempt.may_ring() || attempt.state == AttemptState::Superseded)
-            && let Some(sid) = &attempt.sid
-        {
+        if let Some(sid) = unwanted_call(attempt, challenge.is_open()) {
             effects.push(Effect::HangUp { attempt: attempt.number, sid: sid.clone() });
         }
     }
     effects
+}
+
+/// The call of an attempt that nobody waits for and that was not told to end.
+pub(crate) fn unwanted_call(attempt: &Attempt, is_open: bool) -> Option<&String> {
+    let fenced = attempt.state == AttemptState::Superseded;
+    let unwanted = fenced || (!is_open && attempt.may_ring());
+    attempt.sid.as_ref().filter(|_| unwanted && !attempt.hang_up_sent)
 }
 
 /// A change to the row that keeps watch over one attempt.

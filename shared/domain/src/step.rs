@@ -13,6 +13,7 @@ use crate::attempt::Attempt;
 use crate::challenge::{Challenge, End};
 use crate::event::Event;
 use crate::ids::DeviceId;
+use crate::owed::unwanted_call;
 use crate::time::Timestamp;
 use crate::words::{Assurance, AttemptState, Channel, Reason};
 
@@ -20,10 +21,22 @@ use crate::words::{Assurance, AttemptState, Channel, Reason};
 pub const HANG_UP_CHECK: Duration = Duration::from_secs(10);
 /// How long an unclear attempt waits for a callback before its call is looked for.
 pub const UNKNOWN_CHECK: Duration = Duration::from_secs(8);
-/// How long an attempt that is reserved for another process may go without being taken up.
+/// How long after a search that found no call for it an unclear attempt is searched for once more.
+pub const UNFOUND_CHECK: Duration = Duration::from_secs(10);
+/// How long after its ringing has ended a call may go without a callback before it is looked up.
+pub const CALLBACK_CHECK: Duration = Duration::from_secs(10);
+/// How long an attempt that is reserved for another process may go without being taken up. Also the least
+/// pause before a step is tried again.
 pub const RESERVED_CHECK: Duration = Duration::from_secs(2);
+/// The same after it was offered again for the first, the second, and each further time.
+const OFFERED_CHECKS: [Duration; 3] =
+    [Duration::from_secs(4), Duration::from_secs(8), Duration::from_secs(15)];
 /// With less time than this left, a further step is not begun.
 pub const LEAST_STEP: Duration = Duration::from_secs(5);
+/// Attempts of one step before a pause that the provider asked for is waited for no more.
+pub const MAX_ATTEMPTS: usize = 3;
+/// How often a fenced call that does not end is told so again.
+const HANG_UPS_AGAIN: u8 = 3;
 /// Wrong numbers that a person may key before the call ends.
 pub const MAX_TRIES: u8 = 3;
 
@@ -65,8 +78,23 @@ pub fn step(challenge: &Challenge, event: &Event, now: Timestamp) -> Result<Chal
     if let (Err(refused), false) = (applied, overdue) {
         return Err(refused);
     }
+    watch_hang_ups(challenge, &mut next, now);
     next.version += 1;
     Ok(next)
+}
+
+/// A hang-up that has become owed is looked after, whatever made it so: the message that asks for it may get
+/// lost.
+fn watch_hang_ups(before: &Challenge, next: &mut Challenge, now: Timestamp) {
+    let owed =
+        |challenge: &Challenge, attempt: &Attempt| unwanted_call(attempt, challenge.is_open()).is_some();
+    let is_open = next.is_open();
+    for attempt in &mut next.live.attempts {
+        let was = before.attempt(attempt.number).is_some_and(|earlier| owed(before, earlier));
+        if unwanted_call(attempt, is_open).is_some() && !(was && attempt.check_at.is_some()) {
+            attempt.check_at = Some(now.plus(HANG_UP_CHECK));
+        }
+    }
 }
 
 fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
@@ -81,6 +109,7 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         | Event::Keyed { .. }
         | Event::CallEnded { .. }
         | Event::StillAlive { .. }
+        | Event::Unfound { .. }
         | Event::Lost { .. }
         | Event::HangUpSent { .. } => voice::apply(next, event, now),
         Event::Send { .. }
@@ -90,7 +119,7 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         | Event::Opened
         | Event::Decided { .. } => push::apply(next, event, now),
         Event::Check { attempt } => check(next, *attempt, now),
-        Event::Halt { reason } => end_open(next, *reason, now),
+        Event::Halt { reason } => halt(next, *reason, now),
         Event::Cancel => end_open(next, Reason::CallerCanceled, now),
         Event::Expire => Err(if next.is_open() { Refused::NotDue } else { Refused::Ended }),
     }
@@ -105,7 +134,12 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
         return Err(Refused::NotDue);
     }
     match attempt.state {
-        AttemptState::Reserved if open => attempt.check_at = Some(now.plus(RESERVED_CHECK)),
+        AttemptState::Reserved if open => {
+            let pause = OFFERED_CHECKS.get(usize::from(attempt.looks)).or(OFFERED_CHECKS.last());
+            attempt.check_at = Some(now.plus(pause.copied().unwrap_or(RESERVED_CHECK)));
+            attempt.looks = attempt.looks.saturating_add(1);
+            attempt.not_before = None;
+        }
         AttemptState::Dialing => {
             attempt.state = AttemptState::Unknown;
             attempt.check_at = Some(now.plus(UNKNOWN_CHECK));
@@ -114,6 +148,7 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
         AttemptState::Sending if open && attempt.rounds < 2 => {
             attempt.state = AttemptState::Reserved;
             attempt.check_at = Some(now.plus(RESERVED_CHECK));
+            attempt.looks = 0;
         }
         AttemptState::Sending if open && more_steps => {
             end_attempt(next, number, Reason::PushUndeliverable, now);
@@ -125,6 +160,16 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
         AttemptState::Pushed | AttemptState::PushFailed | AttemptState::Opened if open && more_steps => {
             end_attempt(next, number, Reason::NoResponse, now);
         }
+        // Its end was not heard of: it is owed again, so that it is told once more.
+        AttemptState::Superseded if attempt.sid.is_some() && attempt.looks < HANG_UPS_AGAIN => {
+            attempt.looks += 1;
+            attempt.hang_up_sent = false;
+            attempt.check_at = None;
+        }
+        AttemptState::Superseded => {
+            attempt.hang_up_sent = attempt.sid.is_some();
+            attempt.check_at = None;
+        }
         AttemptState::Unknown
         | AttemptState::Placed
         | AttemptState::Ringing
@@ -135,7 +180,6 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
         | AttemptState::Pushed
         | AttemptState::PushFailed
         | AttemptState::Opened
-        | AttemptState::Superseded
         | AttemptState::Ended => attempt.check_at = None,
     }
     Ok(())
@@ -154,15 +198,21 @@ fn begin(next: &mut Challenge, channel: Channel, now: Timestamp) -> Result<&mut 
     if next.current_step().is_none_or(|step| step.channel() != channel) {
         return Err(Refused::OutOfPlace);
     }
-    match next.live_attempt().map(|attempt| attempt.state) {
+    match next.live_attempt().map(|attempt| (attempt.state, attempt.not_before)) {
         None => {
             let attempt = new_attempt(next, channel, now)?;
             next.live.attempts.push(attempt);
         }
-        Some(AttemptState::Reserved) => {}
+        Some((AttemptState::Reserved, not_before)) if not_before.is_some_and(|at| at > now) => {
+            return Err(Refused::NotDue);
+        }
+        Some((AttemptState::Reserved, _)) => {}
         Some(_) => return Err(Refused::Unchanged),
     }
-    next.live.attempts.last_mut().ok_or(Refused::NotLive)
+    let attempt = next.live.attempts.last_mut().ok_or(Refused::NotLive)?;
+    attempt.not_before = None;
+    attempt.looks = 0;
+    Ok(attempt)
 }
 
 fn new_attempt(next: &Challenge, channel: Channel, now: Timestamp) -> Result<Attempt, Refused> {
@@ -171,8 +221,29 @@ fn new_attempt(next: &Challenge, channel: Channel, now: Timestamp) -> Result<Att
 }
 
 fn has_next_step(next: &Challenge, now: Timestamp) -> bool {
-    usize::from(next.live.step) + 1 < next.request.steps.len()
-        && next.request.answer_by.since(now) >= LEAST_STEP
+    usize::from(next.live.step) + 1 < next.request.steps.len() && is_worth_beginning(next, now)
+}
+
+/// Whether an attempt that begins at `at` has time to be answered.
+fn is_worth_beginning(next: &Challenge, at: Timestamp) -> bool {
+    next.request.answer_by.since(at) >= LEAST_STEP
+}
+
+/// How many attempts of the current step there were of which this holds.
+fn count_of_step(next: &Challenge, holds: impl Fn(&Attempt) -> bool) -> usize {
+    let step = next.live.step;
+    next.live.attempts.iter().filter(|attempt| attempt.step == step && holds(attempt)).count()
+}
+
+/// Keeps the place of a new attempt of the current step, for any process to take up; not before a time, if one
+/// is given.
+fn reserve(next: &mut Challenge, not_before: Option<Timestamp>, now: Timestamp) {
+    let channel = next.current_step().map_or(Channel::Voice, crate::request::Step::channel);
+    if let Ok(mut attempt) = new_attempt(next, channel, now) {
+        attempt.not_before = not_before;
+        attempt.check_at = Some(not_before.unwrap_or_else(|| now.plus(RESERVED_CHECK)));
+        next.live.attempts.push(attempt);
+    }
 }
 
 /// Whether a failure of one step leads on to the next: the person was not reached. A wrong answer, a
@@ -197,6 +268,12 @@ const fn leads_on(reason: Reason) -> bool {
 
 /// Ends an attempt; then the next step is reserved, or the challenge ends for the same reason.
 fn end_attempt(next: &mut Challenge, number: u8, reason: Reason, now: Timestamp) {
+    close(next, number, reason, now);
+    go_on(next, reason, now);
+}
+
+/// Ends an attempt and nothing else.
+fn close(next: &mut Challenge, number: u8, reason: Reason, now: Timestamp) {
     let elapsed = next.elapsed_ms(now);
     if let Ok(attempt) = find(next, number) {
         attempt.state = AttemptState::Ended;
@@ -204,19 +281,29 @@ fn end_attempt(next: &mut Challenge, number: u8, reason: Reason, now: Timestamp)
         attempt.reason = Some(reason);
         attempt.check_at = None;
     }
+}
+
+/// What follows after the last attempt of a step has failed.
+fn go_on(next: &mut Challenge, reason: Reason, now: Timestamp) {
     if !next.is_open() {
         return;
     }
     if leads_on(reason) && has_next_step(next, now) {
         next.live.step += 1;
-        let channel = next.current_step().map_or(Channel::Voice, crate::request::Step::channel);
-        if let Ok(mut attempt) = new_attempt(next, channel, now) {
-            attempt.check_at = Some(now.plus(RESERVED_CHECK));
-            next.live.attempts.push(attempt);
-        }
-        return;
+        reserve(next, None, now);
+    } else {
+        end(next, reason, now);
     }
-    end(next, reason, now);
+}
+
+/// Ends the challenge by a rule. That its line is busy stops only a call that is not under way: what is, has
+/// that very line.
+fn halt(next: &mut Challenge, reason: Reason, now: Timestamp) -> Result<(), Refused> {
+    let under_way = next.live_attempt().is_some_and(|attempt| attempt.state != AttemptState::Reserved);
+    if next.is_open() && under_way && reason == Reason::CallInProgress {
+        return Err(Refused::OutOfPlace);
+    }
+    end_open(next, reason, now)
 }
 
 fn end_open(next: &mut Challenge, reason: Reason, now: Timestamp) -> Result<(), Refused> {

@@ -1,12 +1,18 @@
 //! Load, step, commit: how every event reaches a challenge.
 
+use std::time::Duration;
+
 use fleet_domain::{AttemptState, Challenge, ChallengeKey, Event, Reason, Refused, step};
 use fleet_records::{Actor, Committed, Lane, Line, Note, Stored, Transition};
 
 use crate::{Engine, Error};
 
-/// How often an event is stepped again over a row that another process has changed meanwhile.
+/// How often an event is stepped over a row that other processes change meanwhile.
 const TRIES: u32 = 4;
+/// The pauses between the tries, each up to twice as long: together longer than a commit takes, and scattered, so that
+/// those who met once do not meet again.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(2), Duration::from_millis(10), Duration::from_millis(50)];
 
 /// What came of an event.
 #[derive(Clone, Debug)]
@@ -93,6 +99,8 @@ impl Engine {
     /// Applies the event that `event` makes of the challenge as it stands, over and over until it is either
     /// committed or refused. A challenge that is overdue is expired by whatever event comes.
     ///
+    /// Fails as long as the database's time was not measured.
+    ///
     /// Idempotent by the rules: an event that was applied before is refused as `Unchanged`.
     pub async fn apply(
         &self,
@@ -100,6 +108,7 @@ impl Engine {
         event: impl Fn(&Challenge) -> Event,
     ) -> Result<Applied, Error> {
         let mut line_busy = false;
+        let mut pauses = PAUSES.into_iter();
         for _ in 0..TRIES {
             let stored = match apply.known.take() {
                 Some(known) => known,
@@ -110,7 +119,7 @@ impl Engine {
             } else {
                 event(&stored.challenge)
             };
-            let after = match step(&stored.challenge, &event, self.now()) {
+            let after = match step(&stored.challenge, &event, self.inner.records.now()?) {
                 Ok(after) => after,
                 Err(refused) => return Ok(Applied::Unchanged { stored, refused }),
             };
@@ -122,7 +131,11 @@ impl Engine {
                     self.tell_soon(after.clone());
                     return Ok(Applied::Changed { before: stored.challenge, after });
                 }
-                Committed::Conflict => {}
+                Committed::Conflict => {
+                    if let Some(pause) = pauses.next() {
+                        tokio::time::sleep(scattered(pause)).await;
+                    }
+                }
                 Committed::LineBusy => line_busy = true,
             }
         }
@@ -145,5 +158,24 @@ impl Engine {
             line: line.filter(|_| dials && after.is_open()),
         };
         Ok(self.inner.records.commit(apply.lane, transition).await?)
+    }
+}
+
+/// Between once and twice the pause.
+fn scattered(pause: Duration) -> Duration {
+    let part = u16::from_le_bytes(fleet_keys::random_bytes());
+    pause + pause * u32::from(part) / u32::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_lies_between_once_and_twice_its_length() {
+        for pause in PAUSES {
+            let scattered = scattered(pause);
+            assert!(pause <= scattered && scattered <= pause * 2, "{scattered:?}");
+        }
     }
 }

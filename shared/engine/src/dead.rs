@@ -1,12 +1,12 @@
 //! Messages that a work queue gave up: their challenges end as `failed/internal`, so that no portal waits in
-//! vain. What cannot be tied to a challenge is parked.
+//! vain, unless what the message asked for is not owed any more. What cannot be tied to a challenge is parked.
 
 use fleet_broker::{Delivery, Handler, Poison, Sender, Verdict};
-use fleet_contracts::{self as contracts, Message};
-use fleet_domain::{ChallengeKey, Event, Reason, owed};
+use fleet_contracts::{self as contracts, Message, Owed};
+use fleet_domain::{Challenge, ChallengeKey, Effect, Event, Reason, owed};
 use fleet_records::Actor;
 
-use crate::{Accepted, Apply, Begin, Engine, Error, Hands};
+use crate::{Accepted, Applied, Apply, Begin, Engine, Error, Hands};
 
 /// Takes the queue `dead`. Idempotent by (portal, challenge id): a challenge ends once.
 pub struct DeadHandler<H> {
@@ -21,51 +21,79 @@ impl<H: Hands> DeadHandler<H> {
     }
 
     async fn end(&self, delivery: &Delivery) -> Result<Verdict, Error> {
-        let key = match self.key_of(delivery).await? {
-            Ok(key) => key,
-            Err(verdict) => return Ok(verdict),
-        };
-        let halt = Apply::urgent(&key, Actor::Fleet);
-        match self.engine.apply(halt, |_| Event::Halt { reason: Reason::Internal }).await {
-            Ok(applied) => {
-                tracing::error!(challenge = %key, queue = ?delivery.dead, "a message was given up; its challenge ends");
-                for effect in owed(&applied.stored().challenge) {
-                    self.hands.carry_out(applied.stored().clone(), effect).await?;
-                }
-                Ok(Verdict::Done)
-            }
-            Err(Error::Unknown) => Ok(Verdict::Done),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The challenge that the message is about. A request that never became one does so now.
-    async fn key_of(&self, delivery: &Delivery) -> Result<Result<ChallengeKey, Verdict>, Error> {
         let message = match contracts::parse(&delivery.body) {
             Ok(envelope) => envelope.event.message,
             Err(invalid) => {
                 let poison = Poison::hash_only("dead_unreadable", invalid.to_string(), invalid.known_fields);
-                return Ok(Err(Verdict::Poison(poison)));
+                return Ok(Verdict::Poison(poison));
             }
         };
         match message {
+            // A request that never became a challenge does so now.
             Message::ChallengeRequested(_) => {
                 match self.engine.accept(delivery, None, Begin::Queued).await? {
-                    Accepted::New { stored, .. } | Accepted::Known(stored) => Ok(Ok(stored.challenge.key)),
-                    Accepted::Refused(verdict) => Ok(Err(verdict)),
+                    Accepted::New { stored, .. } | Accepted::Known(stored) => {
+                        self.halt_if(delivery, &stored.challenge.key, |_| true).await
+                    }
+                    Accepted::Refused(verdict) => Ok(verdict),
                 }
             }
             Message::CancelRequested(request) => match delivery.sender.portal() {
-                Some(portal) => Ok(Ok(ChallengeKey { id: request.challenge_id, portal: portal.clone() })),
-                None => Ok(Err(parked("dead_without_portal"))),
+                Some(portal) => {
+                    let key = ChallengeKey { id: request.challenge_id, portal: portal.clone() };
+                    self.halt_if(delivery, &key, |_| true).await
+                }
+                None => Ok(parked("dead_without_portal")),
             },
-            // Only the fleet says so for a portal: a portal that writes such a message names whom it likes.
-            Message::DialOwed(owed) | Message::HangUpOwed(owed) | Message::SendOwed(owed) => {
-                let fleet = Sender::Fleet { portal: Some(owed.portal.clone()) };
-                Ok(if delivery.sender == fleet { Ok(owed.key()) } else { Err(parked("dead_not_the_fleets")) })
-            }
-            Message::ChallengeResolved(_) | Message::ChallengeRefused(_) => Ok(Err(parked("dead_event"))),
+            // The same message asks for looks: its challenge ends only where this very thing is still owed.
+            Message::DialOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Dial).await,
+            Message::SendOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Push).await,
+            Message::HangUpOwed(work) => self.settle(delivery, &work, |_| false).await,
+            Message::ChallengeResolved(_) | Message::ChallengeRefused(_) => Ok(parked("dead_event")),
         }
+    }
+
+    /// Settles owed work that was given up: where what was to be done is owed still, nobody can do it, and the
+    /// challenge ends.
+    async fn settle(
+        &self,
+        delivery: &Delivery,
+        work: &Owed,
+        is_it: impl Fn(&Effect) -> bool,
+    ) -> Result<Verdict, Error> {
+        // Only the fleet says so for a portal: a portal that writes such a message names whom it likes.
+        if delivery.sender != (Sender::Fleet { portal: Some(work.portal.clone()) }) {
+            return Ok(parked("dead_not_the_fleets"));
+        }
+        self.halt_if(delivery, &work.key(), |challenge| owed(challenge).iter().any(&is_it)).await
+    }
+
+    /// Ends the challenge if `holds` says so of it as it stands; carries out what it owes then.
+    async fn halt_if(
+        &self,
+        delivery: &Delivery,
+        key: &ChallengeKey,
+        holds: impl Fn(&Challenge) -> bool,
+    ) -> Result<Verdict, Error> {
+        let halt = |challenge: &Challenge| {
+            if holds(challenge) {
+                Event::Halt { reason: Reason::Internal }
+            } else {
+                // It does what is due anyway, and nothing else.
+                Event::Expire
+            }
+        };
+        let applied = match self.engine.apply(Apply::urgent(key, Actor::Fleet), halt).await {
+            Ok(applied) => applied,
+            Err(Error::Unknown) => return Ok(Verdict::Done),
+            Err(error) => return Err(error),
+        };
+        let ended = matches!(applied, Applied::Changed { .. });
+        tracing::error!(challenge = %key, queue = ?delivery.dead, ended, "a message was given up");
+        for effect in owed(&applied.stored().challenge) {
+            self.hands.carry_out(applied.stored().clone(), effect).await?;
+        }
+        Ok(Verdict::Done)
     }
 }
 

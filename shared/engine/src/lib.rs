@@ -11,6 +11,8 @@ mod hand_over;
 mod links;
 mod metrics;
 mod owed_work;
+mod retell;
+mod retries;
 mod settings;
 mod sweep;
 mod tell;

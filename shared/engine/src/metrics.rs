@@ -15,6 +15,7 @@ pub(crate) struct EngineMetrics {
     refused: IntCounterVec,
     ended: IntCounterVec,
     swept: IntCounterVec,
+    cut_short: IntCounterVec,
     told: IntCounterVec,
 }
 
@@ -63,9 +64,14 @@ impl EngineMetrics {
                 "What sweeps took up: overdue challenges, attempts due for a look, outcomes not told.",
                 &["what"],
             ),
+            cut_short: metrics.counter(
+                "mfa_sweeps_cut_short_total",
+                "Rounds of sweeps that failed, wholly or in part, by task: expire, look, tell, retell.",
+                &["task"],
+            ),
             told: metrics.counter(
                 "mfa_outcomes_told_total",
-                "Versions told to portals, and those that could not be told at once.",
+                "Versions told to portals, those that could not be told at once, and events that a full queue of the portal rejected.",
                 &["result"],
             ),
         }
@@ -77,6 +83,10 @@ impl EngineMetrics {
 
     pub(crate) fn swept(&self, what: &'static str, count: usize) {
         self.swept.with_label_values(&[what]).inc_by(count as u64);
+    }
+
+    pub(crate) fn cut_short(&self, task: &'static str) {
+        self.cut_short.with_label_values(&[task]).inc();
     }
 
     pub(crate) fn told(&self, result: &'static str) {

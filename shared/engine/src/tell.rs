@@ -1,10 +1,11 @@
 //! Telling the portal: every version to Redis; the end, and a refusal, as an event as well.
 //!
 //! It is done by whoever committed the version, beside everything else. What fails here is not repeated
-//! here: the sweep finds every ended challenge that is not marked as told, whoever it was that failed.
+//! here: the sweep finds every ended challenge that is not marked as told, whoever it was that failed, and
+//! tells it until that has succeeded.
 
 use bytes::Bytes;
-use fleet_broker::{Exchange, Message};
+use fleet_broker::{Exchange, Message, PublishError};
 use fleet_contracts::{self as contracts, ChallengeRefused, FLEET_SOURCE, Outcome, Resolved};
 use fleet_domain::PortalName;
 use fleet_outcomes::Told;
@@ -15,35 +16,74 @@ use crate::{Engine, Error};
 /// The media type of a CloudEvent in structured JSON.
 pub(crate) const CONTENT_TYPE: &str = "application/cloudevents+json";
 
+/// How far a version has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Telling {
+    /// Redis has it, or need not have it any more.
+    pub(crate) shown: bool,
+    /// Nothing is left to publish.
+    pub(crate) published: bool,
+}
+
+impl Telling {
+    /// Whether nothing is left to tell.
+    pub(crate) fn is_done(self) -> bool {
+        self.shown && self.published
+    }
+}
+
 impl Engine {
     /// Tells this version in a task of its own.
     pub(crate) fn tell_soon(&self, stored: Stored) {
         let engine = self.clone();
-        self.inner.tasks.spawn_detail("tell", async move { engine.tell(&stored).await });
+        self.inner.tasks.spawn_detail("tell", async move {
+            engine.tell(&stored, false).await;
+        });
     }
 
-    /// Tells this version; marks an ended challenge as told once both Redis and the broker have it.
-    pub(crate) async fn tell(&self, stored: &Stored) {
+    /// Tells this version to Redis and, unless that is `published` already, its end as an event: neither waits for
+    /// the other. Marks an ended challenge as told once both have it, or Redis need not have it any more.
+    pub(crate) async fn tell(&self, stored: &Stored, published: bool) -> Telling {
         let challenge = &stored.challenge;
         let Some(portal) = self.inner.records.portal(&challenge.key.portal) else {
-            tracing::warn!(portal = %challenge.key.portal, "no outcome told: the portal is not registered");
-            return;
+            let known = self.inner.records.knows_portals();
+            if known {
+                tracing::warn!(portal = %challenge.key.portal, "no outcome told: the portal is not registered");
+            }
+            return Telling { shown: known, published: known || published };
         };
         let outcome = Outcome::of(challenge, &portal);
-        let told = self.inner.outcomes.tell(Told {
+        let event = async { published || self.publish_end(stored, outcome.clone()).await };
+        let (in_redis, published) = tokio::join!(self.show(stored, &outcome), event);
+        let shown = in_redis || self.now() > challenge.request.collect_by;
+        let telling = Telling { shown, published };
+        self.inner.metrics.told(if telling.is_done() { "told" } else { "failed" });
+        if telling.is_done() && !challenge.is_open() {
+            self.inner.records.mark_told(&challenge.key, challenge.version);
+        }
+        telling
+    }
+
+    /// Tells this version to Redis alone. Says whether it is there; nobody waits for that of a portal that is not
+    /// registered.
+    pub(crate) async fn show_again(&self, stored: &Stored) -> bool {
+        match self.inner.records.portal(&stored.challenge.key.portal) {
+            Some(portal) => self.show(stored, &Outcome::of(&stored.challenge, &portal)).await,
+            None => self.inner.records.knows_portals(),
+        }
+    }
+
+    async fn show(&self, stored: &Stored, outcome: &Outcome) -> bool {
+        let challenge = &stored.challenge;
+        let told = Told {
             portal: challenge.key.portal.clone(),
             id: challenge.key.id,
             seq: challenge.version,
             json: outcome.to_json(),
             terminal: !challenge.is_open(),
             collect_by: challenge.request.collect_by,
-        });
-        let (in_redis, as_event) = tokio::join!(told, self.publish_end(stored, outcome));
-        let all = in_redis.is_ok() && as_event;
-        self.inner.metrics.told(if all { "told" } else { "failed" });
-        if all && !challenge.is_open() {
-            self.inner.records.mark_told(&challenge.key, challenge.version);
-        }
+        };
+        self.inner.outcomes.tell(told).await.is_ok()
     }
 
     /// Publishes `challenge.resolved` if the challenge has ended and that was not told before. Says whether
@@ -105,6 +145,14 @@ impl Engine {
             mandatory: false,
             traceparent: None,
         };
-        Ok(self.inner.publisher.publish(message).await?)
+        match self.inner.publisher.publish(message).await {
+            // A portal's own queue is full and takes no more. Whether a portal listens is its affair, and it must
+            // not hold up the others.
+            Err(PublishError::Nacked) => {
+                self.inner.metrics.told("event_rejected");
+                Ok(())
+            }
+            published => Ok(published?),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use fleet_keys::random_bytes;
 use redis::{RedisError, aio::MultiplexedConnection};
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{connection::Probe, names::Names};
 
@@ -34,10 +34,13 @@ impl EpochProbe {
         let changed = self.seen.as_ref().is_some_and(|before| *before != now);
         if mark_was_missing || changed {
             self.epoch.send_modify(|epoch| *epoch += 1);
-            warn!(
-                epoch = *self.epoch.borrow(),
-                "Redis may have lost outcomes: it was emptied, restarted or replaced"
-            );
+            let epoch = *self.epoch.borrow();
+            if self.seen.is_some() {
+                warn!(epoch, "Redis may have lost outcomes: it was emptied, restarted or replaced");
+            } else {
+                // So it is at the first start of a fleet, too.
+                info!(epoch, "Redis has no outcomes of this fleet yet, or has lost them");
+            }
         }
         if mark_was_missing {
             self.own_value = random_hex();

@@ -1,14 +1,17 @@
 //! `Records`: one handle for everything that the rest of the fleet asks of PostgreSQL.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleet_domain::{
     Challenge, ChallengeKey, DeviceId, Extension, Phone, PhoneNumber, Portal, PortalName, PushToken,
     Timestamp, User, UserId,
 };
 use fleet_keys::Keys;
-use fleet_lifecycle::Context;
+use fleet_lifecycle::{Clock, Context};
 use fleet_telemetry::{Metrics, Readiness};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::batch::{Lane as Batches, Limits};
 use crate::commit::{Commit, Step};
@@ -16,6 +19,7 @@ use crate::connection::Connections;
 use crate::create::{Create, NewRow};
 use crate::load::{LoadChallenges, LoadDevices, LoadUsers};
 use crate::metrics::RecordsMetrics;
+use crate::retelling::Retelling;
 use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::{Portals, Upkeep};
@@ -23,6 +27,9 @@ use crate::{
     AuditRow, Committed, Created, DeviceRecord, Error, Lane, Line, NewUser, Note, Settings, Storage, Stored,
     ToldCursor, Transition, administration, history, migrations, phones, storage,
 };
+
+/// The part of the connections that may be taken beside the lanes.
+const BESIDE_PART: usize = 3;
 
 /// The records of the fleet. A clone is another handle on the same connections and lanes.
 #[derive(Clone)]
@@ -40,6 +47,10 @@ struct Inner {
     told: ToldMarks,
     sweeps: Sweeps,
     portals: Portals,
+    clock: Clock,
+    /// For what is asked beside the lanes, one connection for each ask: the lanes always find theirs.
+    beside: Semaphore,
+    unit_timeout: Duration,
 }
 
 impl std::fmt::Debug for Records {
@@ -80,6 +91,9 @@ impl Records {
             portals: portals.clone(),
             connections: connections.clone(),
             keys,
+            clock: context.clock.clone(),
+            beside: Semaphore::new(settings.pool_size / BESIDE_PART),
+            unit_timeout: settings.unit_timeout,
         };
         let upkeep = Upkeep {
             connections,
@@ -98,6 +112,16 @@ impl Records {
     /// once: one works, the others wait for it.
     pub async fn migrate(settings: &Settings) -> Result<Vec<String>, Error> {
         migrations::migrate(settings).await
+    }
+
+    /// The database's time, by which everything that is stored is decided. Fails until it was measured for the first
+    /// time: this system's own time may be anything.
+    pub fn now(&self) -> Result<Timestamp, Error> {
+        if self.0.clock.is_measured() {
+            Ok(self.0.clock.now())
+        } else {
+            Err(Error::late("asking for the time"))
+        }
     }
 
     /// The user with phones and active devices. Batched.
@@ -155,6 +179,18 @@ impl Records {
         self.0.sweeps.due(now, limit).await
     }
 
+    /// Gives an attempt back that [`Records::due`] handed out at `now` and that could not be looked at: it is due
+    /// again after a second.
+    pub async fn release(&self, key: &ChallengeKey, attempt: u8, now: Timestamp) -> Result<(), Error> {
+        self.0.sweeps.release(key, attempt, now).await
+    }
+
+    /// Ends the watch over an attempt that [`Records::due`] handed out at `now` and that is no more, unless a
+    /// transition has begun it anew.
+    pub async fn forget(&self, key: &ChallengeKey, attempt: u8, now: Timestamp) -> Result<(), Error> {
+        self.0.sweeps.forget(key, attempt, now).await
+    }
+
     /// Where the telling sweep of a process that starts at `now` begins.
     pub fn told_cursor(&self, now: Timestamp) -> ToldCursor {
         ToldCursor::before(now)
@@ -162,6 +198,9 @@ impl Records {
 
     /// Challenges that ended, or learned late facts, between the cursor and a second before `now`, and are not marked
     /// as told; oldest first. The cursor moves behind them: only another cursor hands them out again.
+    ///
+    /// Time is read in short windows, as many as fit into a fraction of a second: what [`ToldCursor::is_behind`] says
+    /// is whether there is more to read already. An error leaves the cursor where it is and makes the window smaller.
     pub async fn untold(
         &self,
         cursor: &mut ToldCursor,
@@ -171,13 +210,22 @@ impl Records {
         self.0.sweeps.untold(cursor, now, limit).await
     }
 
-    /// The user's challenges that are open and not overdue at `now`, newest first.
+    /// Begins to hand out every challenge whose outcome is still to be collected at `now`, open or ended. `None` while
+    /// another process does so.
+    pub async fn retelling(&self, now: Timestamp) -> Result<Option<Retelling>, Error> {
+        Retelling::begin(&self.0.connections, now, self.0.unit_timeout).await
+    }
+
+    /// The user's challenges that are open and not overdue at `now`, newest first: the newest 20, since nobody answers
+    /// more at once, and a portal may open any number.
     pub async fn open_challenges_of(&self, user: &UserId, now: Timestamp) -> Result<Vec<Stored>, Error> {
+        let _place = self.beside("listing a user's open challenges").await?;
         self.0.sweeps.open_of(user.as_str(), now).await
     }
 
     /// Forgets a device's push token, unless it has another one by now.
     pub async fn retire_push_token(&self, device: DeviceId, token: &PushToken) -> Result<(), Error> {
+        let _place = self.beside("retiring a push token").await?;
         administration::retire_push_token(&self.0.connections, device.uuid(), token.reveal()).await
     }
 
@@ -193,12 +241,13 @@ impl Records {
 
     /// The registered portal of this name, as of the last second.
     pub fn portal(&self, name: &PortalName) -> Option<Arc<Portal>> {
-        self.0.portals.get(name)
+        if self.0.clock.is_measured() { self.0.portals.get(name) } else { None }
     }
 
-    /// Whether the portals were read since the start. Until then `portal` knows none, whatever is registered.
+    /// Whether the portals were read, and the time was measured, since the start. Until then `portal` knows none,
+    /// whatever is registered: nobody's request can be judged yet.
     pub fn knows_portals(&self) -> bool {
-        self.0.portals.are_known()
+        self.0.clock.is_measured() && self.0.portals.are_known()
     }
 
     /// Registers a portal, or changes what is registered. This process knows it at once, others within a second.
@@ -221,5 +270,13 @@ impl Records {
     /// The audit rows of a challenge, oldest first. For people, not for the hot path.
     pub async fn history(&self, key: &ChallengeKey) -> Result<Vec<AuditRow>, Error> {
         history::history(&self.0.connections, key).await
+    }
+
+    /// A place for an ask beside the lanes.
+    async fn beside(&self, doing: &'static str) -> Result<SemaphorePermit<'_>, Error> {
+        match timeout(self.0.unit_timeout, self.0.beside.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(Error::late(doing)),
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fleet_domain::{ChallengeKey, LONGEST, OLDEST_ID, Timestamp};
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -20,14 +21,24 @@ use crate::transition::Stored;
 
 /// How far a due attempt is moved on while whoever took it works on it.
 const CLAIM: Duration = Duration::from_secs(5);
+/// How far it is moved on when it was given back.
+const RELEASED: Duration = Duration::from_secs(1);
 /// How far back a new process looks for ends that were not told.
 const TOLD_BACK: Duration = Duration::from_hours(1);
 /// How far the telling sweep stays behind: the process that committed an end tells it first.
 const TOLD_BEHIND: Duration = Duration::from_secs(1);
 /// The longest that a commit under way may hold the telling sweep back.
 const TOLD_BEHIND_MAX: Duration = Duration::from_mins(1);
+/// The time that one statement of the telling sweep covers at most. A fleet at its limit ends some ten thousand
+/// challenges in it, nearly all of them told: a fraction of `statement_timeout`.
+const WINDOW_MAX: Duration = Duration::from_secs(2);
+/// The least that it covers, after statements were cut off.
+const WINDOW_MIN: Duration = Duration::from_millis(50);
+/// How long one call reads window after window.
+const WINDOWS_FOR: Duration = Duration::from_millis(200);
 /// How long before its deadline a challenge's id may have been made, with a minute for clocks.
-const ID_BEFORE_DEADLINE: Duration = Duration::from_secs(OLDEST_ID.as_secs() + LONGEST.as_secs() + 60);
+pub(crate) const ID_BEFORE_DEADLINE: Duration =
+    Duration::from_secs(OLDEST_ID.as_secs() + LONGEST.as_secs() + 60);
 
 const READ_LOW_WATER: &str = "SELECT answer_by FROM low_water";
 const RAISE_LOW_WATER: &str = "UPDATE low_water SET answer_by = $1 WHERE answer_by < $1";
@@ -50,6 +61,10 @@ UPDATE calls c SET check_at = $3 FROM due d
 WHERE c.id = d.id AND c.portal = d.portal AND c.attempt = d.attempt
 RETURNING c.id, c.portal, c.attempt";
 
+const RELEASE: &str = "UPDATE calls SET check_at = $4
+    WHERE id = $1 AND portal = $2 AND attempt = $3 AND check_at = $5";
+const FORGET: &str = "DELETE FROM calls WHERE id = $1 AND portal = $2 AND attempt = $3 AND check_at = $4";
+
 /// Until when every audit row is there to be seen. A transaction's rows carry a time after its begin, so none that is
 /// still under way can come in before its own begin. A statement of its own: what it sees under way must be seen
 /// before the rows are read.
@@ -67,10 +82,15 @@ pub(crate) const UNTOLD: &str = concat!(
       ORDER BY a.at, a.id, a.portal LIMIT $5"
 );
 
+/// A user's rows are gathered by the index on the user before anything is put in order: on the way of the order, the
+/// planner would walk through everybody's.
 pub(crate) const OPEN_OF: &str = concat!(
-    "SELECT ",
+    "WITH c AS MATERIALIZED (
+        SELECT * FROM challenges WHERE user_id = $1 AND result = 0 AND id >= $2
+    )
+    SELECT ",
     challenge_columns!(),
-    " FROM challenges c WHERE c.user_id = $1 AND c.result = 0 AND c.id >= $2"
+    " FROM c WHERE c.answer_by > $3 ORDER BY c.id DESC LIMIT 20"
 );
 
 /// How far the telling sweep of one process has come.
@@ -79,11 +99,51 @@ pub struct ToldCursor {
     at: Timestamp,
     id: Uuid,
     portal: String,
+    /// How much time the next statement covers.
+    window: Duration,
+    behind: bool,
 }
 
 impl ToldCursor {
     pub(crate) fn before(now: Timestamp) -> Self {
-        Self { at: now.minus(TOLD_BACK), id: Uuid::nil(), portal: String::new() }
+        Self {
+            at: now.minus(TOLD_BACK),
+            id: Uuid::nil(),
+            portal: String::new(),
+            window: WINDOW_MAX,
+            behind: true,
+        }
+    }
+
+    /// Whether there is more to read already, so that waiting gains nothing.
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Until when the next statement reads.
+    fn until(&self, horizon: Timestamp) -> Timestamp {
+        self.at.plus(self.window).min(horizon)
+    }
+
+    /// Moves behind a row.
+    fn pass(&mut self, row: (Timestamp, Uuid, String)) {
+        (self.at, self.id, self.portal) = row;
+        self.behind = true;
+    }
+
+    /// Moves behind everything up to a time.
+    fn pass_all(&mut self, until: Timestamp, horizon: Timestamp) {
+        if until > self.at {
+            // Rows at that very time have been read: the cursor stands behind the last possible one.
+            (self.at, self.id, self.portal) = (until, Uuid::max(), PORTAL_LAST.to_owned());
+        }
+        self.behind = until < horizon;
+        self.window = (self.window * 2).min(WINDOW_MAX);
+    }
+
+    /// Tries less at once, after a statement was cut off.
+    fn shrink(&mut self) {
+        self.window = (self.window / 4).max(WINDOW_MIN);
     }
 }
 
@@ -115,7 +175,7 @@ impl Sweeps {
             .read(OVERDUE, &[&SqlTime(scan.after), &SqlTime(now), &lowest, &rows_max(limit)])
             .await
             .map_err(|fault| fault.into_error(doing))?;
-        let overdue: Vec<Stored> = read_all(&rows)?;
+        let overdue: Vec<Stored> = read_all(&rows);
         let deadlines: Vec<Timestamp> =
             overdue.iter().map(|stored| stored.challenge.request.answer_by).collect();
         let raised = self.low_water().scanned(scan, (now, limit), &deadlines);
@@ -145,54 +205,82 @@ impl Sweeps {
             .collect()
     }
 
+    pub(crate) async fn release(&self, key: &ChallengeKey, attempt: u8, now: Timestamp) -> Result<(), Error> {
+        let (again, claim) = (SqlTime(now.plus(RELEASED)), SqlTime(now.plus(CLAIM)));
+        let (id, portal, attempt) = (key.id.uuid(), key.portal.as_str(), i16::from(attempt));
+        let work = async {
+            let mut session = self.connections.durable().await?;
+            session.query(RELEASE, &[&id, &portal, &attempt, &again, &claim]).await
+        };
+        work.await.map(drop).map_err(|fault| fault.into_error("giving an attempt back"))
+    }
+
+    pub(crate) async fn forget(&self, key: &ChallengeKey, attempt: u8, now: Timestamp) -> Result<(), Error> {
+        let claim = SqlTime(now.plus(CLAIM));
+        let (id, portal, attempt) = (key.id.uuid(), key.portal.as_str(), i16::from(attempt));
+        let work = async {
+            let mut session = self.connections.durable().await?;
+            session.query(FORGET, &[&id, &portal, &attempt, &claim]).await
+        };
+        work.await.map(drop).map_err(|fault| fault.into_error("ending the watch over an attempt"))
+    }
+
     pub(crate) async fn untold(
         &self,
         cursor: &mut ToldCursor,
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Stored>, Error> {
-        let rows = self.untold_rows(cursor, now, limit).await;
-        let (horizon, rows) =
-            rows.map_err(|fault| fault.into_error("looking for ends that were not told"))?;
-        let untold = read_all(&rows)?;
-        match rows.last() {
-            Some(last) if rows.len() >= limit => {
-                (cursor.at, cursor.id, cursor.portal) = (time_of(7)(last), last.get(0), last.get(1));
+        let mut found = Vec::new();
+        let read = self.read_windows(cursor, (now, limit), &mut found).await;
+        if let Err(fault) = read {
+            cursor.shrink();
+            // What was found before the cursor stopped must be handed out: it has passed that.
+            if found.is_empty() {
+                return Err(fault.into_error("looking for ends that were not told"));
             }
-            Some(_) | None if horizon > cursor.at => {
-                // Rows at the horizon itself have been read: the cursor stands behind the last possible one.
-                (cursor.at, cursor.id, cursor.portal) = (horizon, Uuid::max(), PORTAL_LAST.to_owned());
-            }
-            Some(_) | None => {}
         }
-        Ok(untold)
+        Ok(found)
     }
 
-    async fn untold_rows(
+    /// Reads window after window until the horizon, the limit, or the end of this call's time.
+    async fn read_windows(
         &self,
-        cursor: &ToldCursor,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<(Timestamp, Vec<Row>), Fault> {
+        cursor: &mut ToldCursor,
+        (now, limit): (Timestamp, usize),
+        found: &mut Vec<Stored>,
+    ) -> Result<(), Fault> {
+        let began = Instant::now();
         let (behind, far_behind) = (now.minus(TOLD_BEHIND), now.minus(TOLD_BEHIND_MAX));
         let mut session = self.connections.durable().await?;
         let seen = session.query(HORIZON, &[&SqlTime(behind), &SqlTime(far_behind)]).await?;
         let horizon = seen.first().map_or(far_behind, time_of(0));
-        let (after, until) = (SqlTime(cursor.at), SqlTime(horizon));
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&after, &until, &cursor.id, &cursor.portal, &rows_max(limit)];
-        Ok((horizon, session.query(UNTOLD, &params).await?))
+        loop {
+            let until = cursor.until(horizon);
+            let room = rows_max(limit.saturating_sub(found.len()));
+            let (after, to) = (SqlTime(cursor.at), SqlTime(until));
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&after, &to, &cursor.id, &cursor.portal, &room];
+            let rows = session.query(UNTOLD, &params).await?;
+            found.extend(read_all(&rows));
+            match rows.last() {
+                Some(last) if rows_max(rows.len()) >= room => {
+                    cursor.pass((time_of(7)(last), last.get(0), last.get(1)));
+                    return Ok(());
+                }
+                Some(_) | None => cursor.pass_all(until, horizon),
+            }
+            if !cursor.behind || began.elapsed() >= WINDOWS_FOR {
+                return Ok(());
+            }
+        }
     }
 
-    /// The challenges of a user that are open and not overdue, newest first.
+    /// The newest challenges of a user that are open and not overdue, newest first.
     pub(crate) async fn open_of(&self, user: &str, now: Timestamp) -> Result<Vec<Stored>, Error> {
         let lowest = first_id_of(now.minus(ID_BEFORE_DEADLINE));
-        let rows = self.connections.read(OPEN_OF, &[&user, &lowest]).await;
-        let rows = rows.map_err(|fault| fault.into_error("listing a user's open challenges"))?;
-        let mut open = read_all(&rows)?;
-        open.retain(|stored| stored.challenge.request.answer_by > now);
-        open.sort_by_key(|stored| std::cmp::Reverse(stored.challenge.key.id));
-        Ok(open)
+        let rows = self.connections.read(OPEN_OF, &[&user, &lowest, &SqlTime(now)]).await;
+        Ok(read_all(&rows.map_err(|fault| fault.into_error("listing a user's open challenges"))?))
     }
 
     fn low_water(&self) -> MutexGuard<'_, LowWater> {
@@ -203,25 +291,50 @@ impl Sweeps {
 /// Greater than every portal's name.
 const PORTAL_LAST: &str = "~";
 
-fn rows_max(limit: usize) -> i64 {
+pub(crate) fn rows_max(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn time_of(column: usize) -> impl Fn(&Row) -> Timestamp {
+pub(crate) fn time_of(column: usize) -> impl Fn(&Row) -> Timestamp {
     move |row| row.get::<_, SqlTime>(column).0
 }
 
 /// Reads the rows that can be read. One that can't must not hide the others from a sweep.
-fn read_all(rows: &[Row]) -> Result<Vec<Stored>, Error> {
+pub(crate) fn read_all(rows: &[Row]) -> Vec<Stored> {
     let mut stored = Vec::with_capacity(rows.len());
     for row in rows {
         match Loaded::read(row) {
             Ok(loaded) => stored.push(loaded.stored),
             Err(error) => {
-                let key = key_of(row)?;
-                tracing::error!(challenge = %key, error = error.in_full(), "a stored challenge can't be read");
+                let (id, portal): (Uuid, &str) = (row.get(0), row.get(1));
+                tracing::error!(%id, portal, error = error.in_full(), "a stored challenge can't be read");
             }
         }
     }
-    Ok(stored)
+    stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_reads_a_few_seconds_at_once_and_less_after_a_statement_was_cut_off() {
+        let now = Timestamp::from_micros(1_790_000_000_000_000);
+        let mut cursor = ToldCursor::before(now);
+        let begin = now.minus(TOLD_BACK);
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_MAX));
+        cursor.shrink();
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_MAX / 4));
+        for _ in 0..10 {
+            cursor.shrink();
+        }
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_MIN));
+        cursor.pass_all(begin.plus(WINDOW_MIN), now);
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_MIN * 3), "twice as much after a success");
+        assert!(cursor.is_behind());
+        cursor.pass_all(now, now);
+        assert!(!cursor.is_behind());
+        assert_eq!(cursor.until(now), now, "never beyond the horizon");
+    }
 }

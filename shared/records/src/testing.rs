@@ -10,7 +10,7 @@ use tokio::runtime;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::connection::{pool, session_options};
-use crate::{Records, Settings, commit, create, load, sweep, told};
+use crate::{Records, Settings, commit, create, load, retelling, sweep, told};
 
 /// A migrated schema that is dropped with this value.
 pub struct Scratch {
@@ -83,7 +83,7 @@ impl Scratch {
 }
 
 /// The hot statements with their parameters: `?` for what does not bear on the plan.
-const HOT: [(&str, &str, &str); 8] = [
+const HOT: [(&str, &str, &str); 9] = [
     ("create", create::CREATE, "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"),
     (
         "commit",
@@ -95,7 +95,8 @@ const HOT: [(&str, &str, &str); 8] = [
     ("overdue", sweep::OVERDUE, "?, ?, first_id_of(fleet_now()), 100"),
     ("due", sweep::DUE, "?, 100, ?"),
     ("untold", sweep::UNTOLD, "fleet_now(), fleet_now(), ?, ?, 100"),
-    ("open_of", sweep::OPEN_OF, "?, first_id_of(fleet_now())"),
+    ("open_of", sweep::OPEN_OF, "?, first_id_of(fleet_now()), ?"),
+    ("retelling", retelling::PAGE, "fleet_now(), ?, ?, first_id_of(fleet_now()), 500"),
 ];
 
 fn first_column(messages: &[SimpleQueryMessage]) -> Vec<String> {

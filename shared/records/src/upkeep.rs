@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use fleet_domain::{Policy, Portal, PortalName};
+use fleet_domain::{Policy, Portal, PortalName, Timestamp};
 use fleet_lifecycle::{Clock, Context};
 use fleet_telemetry::ReadyFlag;
 use tokio::time::{Instant, sleep};
@@ -144,10 +144,10 @@ impl Upkeep {
 
     /// Follows the database's clock. Whether PostgreSQL answers here is what readiness tells.
     async fn measure_clock(&self) -> Result<(), Fault> {
-        let measured = self.distance().await;
+        let measured = self.time().await;
         match &measured {
-            Ok(offset) => {
-                self.clock.set_offset(*offset);
+            Ok((time, at)) => {
+                self.clock.measured(*time, *at);
                 self.ready.set_ready(true);
             }
             // No more than that: the text of an error may name hosts and users.
@@ -156,23 +156,20 @@ impl Upkeep {
         measured.map(drop)
     }
 
-    /// By how many microseconds the database's clock is ahead of this system's.
-    async fn distance(&self) -> Result<i64, Fault> {
+    /// The database's time, and the moment at which it was that.
+    async fn time(&self) -> Result<(Timestamp, Instant), Fault> {
         let mut session = self.connections.durable().await?;
-        let mut best: Option<(Duration, i64)> = None;
+        let mut best: Option<(Duration, Timestamp, Instant)> = None;
         for _ in 0..ROUND_TRIPS {
             let began = Instant::now();
-            let system = self.clock.now().as_micros() - self.clock.offset();
             let rows = session.query(NOW, &[]).await?;
             let took = began.elapsed();
             let Some(row) = rows.first() else { continue };
-            let middle = system + i64::try_from(took.as_micros() / 2).unwrap_or(0);
-            let distance = row.get::<_, SqlTime>(0).0.as_micros() - middle;
-            if best.is_none_or(|(quickest, _)| took < quickest) {
-                best = Some((took, distance));
+            if best.is_none_or(|(quickest, ..)| took < quickest) {
+                best = Some((took, row.get::<_, SqlTime>(0).0, began + took / 2));
             }
         }
-        best.map(|(_, distance)| distance).ok_or(Fault::Lost(None))
+        best.map(|(_, time, at)| (time, at)).ok_or(Fault::Lost(None))
     }
 
     /// Makes the partitions of the days to come and drops the old ones.

@@ -43,6 +43,7 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         | Event::Keyed { .. }
         | Event::CallEnded { .. }
         | Event::StillAlive { .. }
+        | Event::Unfound { .. }
         | Event::Lost { .. }
         | Event::HangUpSent { .. }
         | Event::Check { .. }

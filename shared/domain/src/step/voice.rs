@@ -1,7 +1,10 @@
 //! What happens to a call: from the POST to its last fact.
 
-use super::{MAX_TRIES, Refused, UNKNOWN_CHECK, begin, end, end_attempt, end_with, find};
-use crate::attempt::{Attempt, rank};
+use super::{
+    MAX_ATTEMPTS, MAX_TRIES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, begin, close, count_of_step, end,
+    end_attempt, end_with, find, go_on, is_worth_beginning, reserve,
+};
+use crate::attempt::{Attempt, CallerId, rank};
 use crate::challenge::Challenge;
 use crate::event::{Entry, Event};
 use crate::time::Timestamp;
@@ -10,18 +13,11 @@ use core::time::Duration;
 
 pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
     match event {
-        Event::Dial { caller_id, check_after } => {
-            let attempt = begin(next, Channel::Voice, now)?;
-            attempt.state = AttemptState::Dialing;
-            attempt.caller_id = Some(caller_id.clone());
-            attempt.check_at = Some(now.plus(*check_after));
-            Ok(())
-        }
+        Event::Dial { step, caller_id, check_after } => dial(next, *step, caller_id, (*check_after, now)),
         Event::Placed { attempt, sid, check_after } => placed(next, *attempt, sid, (*check_after, now)),
-        Event::NotPlaced { attempt, reason, provider_code } => {
-            let open = unplaced(next, *attempt)?;
-            open.provider_code = *provider_code;
-            end_attempt(next, *attempt, *reason, now);
+        Event::NotPlaced { attempt, reason, provider_code, again_after } => {
+            unplaced(next, *attempt)?.provider_code = *provider_code;
+            not_placed(next, *attempt, (*reason, *again_after), now);
             Ok(())
         }
         Event::Unclear { attempt, check_after } => {
@@ -43,7 +39,12 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
             known.check_at = Some(now.plus(*check_after));
             Ok(())
         }
-        Event::Lost { attempt } => lost(next, *attempt, now),
+        Event::Unfound { attempt, check_after } => unfound(next, *attempt, (*check_after, now)),
+        Event::Lost { attempt } => {
+            fence(next, *attempt, now)?;
+            go_on(next, Reason::ProviderUnavailable, now);
+            Ok(())
+        }
         Event::HangUpSent { attempt, check_after } => {
             let known = ringing(next, *attempt)?;
             known.hang_up_sent = true;
@@ -61,6 +62,25 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         | Event::Cancel
         | Event::Expire => Err(Refused::OutOfPlace),
     }
+}
+
+/// This process is about to POST the call that it prepared for `step`.
+fn dial(
+    next: &mut Challenge,
+    step: u8,
+    caller_id: &CallerId,
+    (check_after, now): (Duration, Timestamp),
+) -> Result<(), Refused> {
+    if next.is_open() && next.live.step != step {
+        return Err(Refused::OutOfPlace);
+    }
+    let elapsed = next.elapsed_ms(now);
+    let attempt = begin(next, Channel::Voice, now)?;
+    attempt.state = AttemptState::Dialing;
+    attempt.dialed_ms = Some(elapsed);
+    attempt.caller_id = Some(caller_id.clone());
+    attempt.check_at = Some(now.plus(check_after));
+    Ok(())
 }
 
 /// The attempt, if its call may exist. That of a fenced one may: it was given up because nobody knew.
@@ -92,6 +112,27 @@ fn unplaced(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
     }
 }
 
+/// No call was placed, for certain: where that may be otherwise soon, the step is tried again.
+fn not_placed(
+    next: &mut Challenge,
+    number: u8,
+    (reason, again_after): (Reason, Option<Duration>),
+    now: Timestamp,
+) {
+    close(next, number, reason, now);
+    let again_at = again_after.map(|after| now.plus(after.max(RESERVED_CHECK)));
+    match again_at {
+        Some(at)
+            if next.is_open()
+                && is_worth_beginning(next, at)
+                && count_of_step(next, |_| true) < MAX_ATTEMPTS =>
+        {
+            reserve(next, Some(at), now);
+        }
+        Some(_) | None => go_on(next, reason, now),
+    }
+}
+
 /// Ties the attempt to the provider's call: callbacks and the TwiML fetch overtake the POST's answer.
 /// Says whether that was news.
 fn bind(attempt: &mut Attempt, sid: &str) -> Result<bool, Refused> {
@@ -118,6 +159,7 @@ fn placed(
         return if bound { Ok(()) } else { Err(Refused::Unchanged) };
     }
     attempt.state = AttemptState::Placed;
+    attempt.looks = 0;
     attempt.placed_ms = Some(elapsed);
     attempt.check_at = Some(now.plus(check_after));
     Ok(())
@@ -140,6 +182,7 @@ fn forward(
         attempt.check_at = Some(now.plus(UNKNOWN_CHECK));
     }
     attempt.state = state;
+    attempt.looks = 0;
     let time =
         if state == AttemptState::Ringing { &mut attempt.ringing_ms } else { &mut attempt.answered_ms };
     *time = Some(elapsed);
@@ -159,6 +202,7 @@ fn prompted(next: &mut Challenge, number: u8, sid: &str, now: Timestamp) -> Resu
         return Err(Refused::Unchanged);
     }
     attempt.state = AttemptState::AwaitingInput;
+    attempt.looks = 0;
     attempt.answered_ms.get_or_insert(elapsed);
     attempt.rounds = 1;
     attempt.check_at = Some(now.plus(UNKNOWN_CHECK * 3));
@@ -248,14 +292,58 @@ fn ended(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
     Ok(())
 }
 
-/// Nobody knows of a call. The attempt is fenced rather than over: should its call turn up after all, its
-/// id is still taken and its hang-up owed.
-fn lost(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused> {
-    let attempt = find(next, number)?;
-    if !attempt.may_ring() {
+/// The provider knows of no call. It is only eventually consistent, so it is asked twice. Then the attempt is
+/// given up; where no call of it was ever known, the step gets one more attempt, once.
+fn unfound(
+    next: &mut Challenge,
+    number: u8,
+    (check_after, now): (Duration, Timestamp),
+) -> Result<(), Refused> {
+    let is_open = next.is_open();
+    let attempt = ringing(next, number)?;
+    match attempt.state {
+        // The answer of its POST is still to come.
+        AttemptState::Dialing => return Err(Refused::OutOfPlace),
+        // Somebody is on the phone: the dialogue knows better.
+        AttemptState::Answered | AttemptState::AwaitingInput if is_open => return Err(Refused::OutOfPlace),
+        AttemptState::Superseded => return Err(Refused::NotLive),
+        AttemptState::Unknown
+        | AttemptState::Placed
+        | AttemptState::Ringing
+        | AttemptState::Answered
+        | AttemptState::AwaitingInput
+        | AttemptState::Reserved
+        | AttemptState::Sending
+        | AttemptState::Pushed
+        | AttemptState::PushFailed
+        | AttemptState::Opened
+        | AttemptState::Ended => {}
+    }
+    if attempt.looks == 0 {
+        attempt.looks = 1;
+        attempt.check_at = Some(now.plus(check_after));
+        return Ok(());
+    }
+    let was_known = attempt.sid.is_some();
+    fence(next, number, now)?;
+    let first = count_of_step(next, |attempt| attempt.state == AttemptState::Superseded) == 1;
+    if next.is_open() && !was_known && first && is_worth_beginning(next, now) {
+        reserve(next, None, now);
+    } else {
+        go_on(next, Reason::ProviderUnavailable, now);
+    }
+    Ok(())
+}
+
+/// Gives an attempt up. It is fenced rather than over: should its call turn up after all, its id is still taken
+/// and its hang-up owed.
+fn fence(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused> {
+    if !find(next, number)?.may_ring() {
         return Err(Refused::NotLive);
     }
-    end_attempt(next, number, Reason::ProviderUnavailable, now);
-    find(next, number)?.state = AttemptState::Superseded;
+    close(next, number, Reason::ProviderUnavailable, now);
+    let attempt = find(next, number)?;
+    attempt.state = AttemptState::Superseded;
+    attempt.looks = 0;
     Ok(())
 }

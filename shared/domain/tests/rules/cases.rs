@@ -89,8 +89,11 @@ fn steps(challenge: &Challenge, events: &[Event]) -> Challenge {
 }
 
 pub(crate) fn dial() -> Event {
-    let caller_id = CallerId { number: "+19195550100".into(), step: CallerIdStep::Local };
-    Event::Dial { caller_id, check_after: Duration::from_secs(10) }
+    Event::Dial { step: 0, caller_id: caller_id(), check_after: Duration::from_secs(10) }
+}
+
+fn caller_id() -> CallerId {
+    CallerId { number: "+19195550100".into(), step: CallerIdStep::Local }
 }
 
 fn placed() -> Event {
@@ -118,11 +121,21 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
     let unclear = || Event::Unclear { attempt: 1, check_after: Duration::from_secs(8) };
     let send = || Event::Send { check_after: Some(Duration::from_secs(12)) };
     let confirm = || Event::Keyed { attempt: 1, round: 1, entry: Entry::Confirm };
+    let unfound = || Event::Unfound { attempt: 1, check_after: Duration::from_secs(10) };
+    let unreached = Event::NotPlaced {
+        attempt: 1,
+        reason: Reason::ProviderUnavailable,
+        provider_code: None,
+        again_after: Some(Duration::from_secs(15)),
+    };
     let failed = |reason| Event::PushFailed { attempt: 1, reason, provider_code: Some(503) };
     vec![
         ("voice queued", voice.clone()),
         ("voice dialing", steps(&voice, &[dial()])),
         ("voice unknown", steps(&voice, &[dial(), unclear()])),
+        ("voice unknown, not found once", steps(&voice, &[dial(), unclear(), unfound()])),
+        ("voice not found, reserved again", steps(&voice, &[dial(), unclear(), unfound(), unfound()])),
+        ("voice not reached, reserved for later", steps(&voice, &[dial(), unreached])),
         ("voice placed", steps(&voice, &[dial(), placed()])),
         ("voice ringing", steps(&voice, &[dial(), placed(), ringing()])),
         ("voice answered", steps(&voice, &[dial(), placed(), answered()])),
@@ -154,14 +167,42 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
 
 /// One of every event, by name.
 pub(crate) fn events() -> Vec<(&'static str, Event)> {
+    let mut events = of_calls();
+    events.extend(of_pushes());
+    events.extend([
+        ("line busy", Event::Halt { reason: Reason::CallInProgress }),
+        ("halt", Event::Halt { reason: Reason::Internal }),
+        ("cancel", Event::Cancel),
+        ("check", Event::Check { attempt: 1 }),
+        ("expire", Event::Expire),
+    ]);
+    events
+}
+
+fn of_calls() -> Vec<(&'static str, Event)> {
     let attempt = 1;
     let second = Duration::from_secs(5);
     vec![
         ("dial", dial()),
+        ("dial of another step", Event::Dial { step: 1, caller_id: caller_id(), check_after: second }),
         ("placed", placed()),
         (
             "not placed",
-            Event::NotPlaced { attempt, reason: Reason::InvalidNumber, provider_code: Some(21211) },
+            Event::NotPlaced {
+                attempt,
+                reason: Reason::InvalidNumber,
+                provider_code: Some(21211),
+                again_after: None,
+            },
+        ),
+        (
+            "not placed, again later",
+            Event::NotPlaced {
+                attempt,
+                reason: Reason::ProviderUnavailable,
+                provider_code: Some(20429),
+                again_after: Some(second),
+            },
         ),
         ("unclear", Event::Unclear { attempt, check_after: second }),
         ("ringing", Event::Ringing { attempt, sid: sid() }),
@@ -177,8 +218,15 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
         ("rejected", ended(Some(Reason::RejectedCall))),
         ("completed", ended(None)),
         ("still alive", Event::StillAlive { attempt, check_after: second }),
+        ("not found", Event::Unfound { attempt, check_after: second }),
         ("lost", Event::Lost { attempt }),
         ("hang-up sent", Event::HangUpSent { attempt, check_after: second }),
+    ]
+}
+
+fn of_pushes() -> Vec<(&'static str, Event)> {
+    let attempt = 1;
+    vec![
         ("send", Event::Send { check_after: None }),
         ("resend", Event::Resend { attempt }),
         ("pushed", Event::Pushed { attempt }),
@@ -199,9 +247,5 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
             },
         ),
         ("not me", Event::Decided { device: device(), decision: Decision::NotMe }),
-        ("halt", Event::Halt { reason: Reason::CallInProgress }),
-        ("cancel", Event::Cancel),
-        ("check", Event::Check { attempt }),
-        ("expire", Event::Expire),
     ]
 }

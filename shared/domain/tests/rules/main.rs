@@ -1,6 +1,7 @@
 //! The rules as a table and as properties.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod again;
 mod cases;
 mod properties;
 mod transitions;

@@ -34,6 +34,7 @@ fn on(mut event: Event, number: u8) -> Event {
         | Event::Keyed { attempt, .. }
         | Event::CallEnded { attempt, .. }
         | Event::StillAlive { attempt, .. }
+        | Event::Unfound { attempt, .. }
         | Event::Lost { attempt }
         | Event::HangUpSent { attempt, .. }
         | Event::Resend { attempt }
@@ -140,7 +141,7 @@ proptest! {
     fn what_is_owed_can_always_be_finished(start in a_challenge(), history in a_history()) {
         let mut challenge = play(start, &history, |_, _| {});
         let mut now = at(history.iter().map(|(_, wait)| wait).sum::<u64>() + 1_000);
-        for _ in 0..40 {
+        for _ in 0..100 {
             now = now.plus(std::time::Duration::from_mins(1));
             let event = if challenge.is_open() {
                 Some(Event::Expire)
@@ -179,6 +180,51 @@ proptest! {
                 }
             }
         });
+    }
+
+    #[test]
+    fn a_hang_up_that_is_owed_is_always_watched(start in a_challenge(), history in a_history()) {
+        play(start, &history, |_, after| {
+            for effect in owed(after) {
+                if let Effect::HangUp { attempt, .. } = effect {
+                    assert!(after.attempt(attempt).unwrap().check_at.is_some(), "{after:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn at_most_two_attempts_of_a_step_are_superseded(start in a_challenge(), history in a_history()) {
+        play(start, &history, |_, after| {
+            for step in 0..=after.live.step {
+                let fenced = |a: &&fleet_domain::Attempt| a.step == step && a.state == AttemptState::Superseded;
+                assert!(after.live.attempts.iter().filter(fenced).count() <= 2, "{after:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_reserved_attempt_is_neither_owed_nor_begun_before_its_time(
+        start in a_challenge(), history in a_history(),
+    ) {
+        let mut seconds = 0;
+        let mut challenge = start;
+        for (event, wait) in &history {
+            seconds += wait;
+            let waits = |c: &Challenge| {
+                c.live_attempt().is_some_and(|a| a.not_before.is_some_and(|time| at(seconds) < time))
+            };
+            if waits(&challenge) {
+                assert!(!owed(&challenge).iter().any(|e| matches!(e, Effect::Dial | Effect::Push)));
+            }
+            if let Ok(next) = step(&challenge, event, at(seconds)) {
+                if waits(&challenge) && next.is_open() {
+                    let number = challenge.live_attempt().unwrap().number;
+                    assert_eq!(next.attempt(number).unwrap().state, AttemptState::Reserved, "{event:?}");
+                }
+                challenge = next;
+            }
+        }
     }
 
     #[test]

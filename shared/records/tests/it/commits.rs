@@ -133,7 +133,12 @@ async fn a_line_takes_one_call_until_its_attempt_is_over_and_a_shared_one_a_call
     assert_eq!(busy, Committed::LineBusy);
     assert_eq!(records.load(&before.challenge.key).await.unwrap(), Some(before), "nothing was stored");
 
-    let refused = Event::NotPlaced { attempt: 1, reason: Reason::CarrierError, provider_code: Some(21_211) };
+    let refused = Event::NotPlaced {
+        attempt: 1,
+        reason: Reason::CarrierError,
+        provider_code: Some(21_211),
+        again_after: None,
+    };
     process.apply(&dialing, &refused).await;
     let (after_it_was_freed, ..) = dial_over(line(false, "+15005550007")).await;
     assert_eq!(after_it_was_freed, Committed::Done);

@@ -180,7 +180,7 @@ fn ann_as_loaded() -> User {
 
 pub(crate) fn dial() -> Event {
     let caller_id = CallerId { number: "+15005550006".into(), step: CallerIdStep::ALL[0] };
-    Event::Dial { caller_id, check_after: Duration::from_secs(10) }
+    Event::Dial { step: 0, caller_id, check_after: Duration::from_secs(10) }
 }
 
 pub(crate) fn send() -> Event {

@@ -206,3 +206,86 @@ async fn a_users_open_challenges_are_listed_newest_first_without_ended_and_overd
     assert!(process.records.open_challenges_of(&other, soon).await.unwrap().is_empty());
     process.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_users_open_challenges_the_newest_twenty_are_listed() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    let mut stored = Vec::new();
+    for second in (0..25).rev() {
+        let challenge = challenge(Channel::Push, process.now().minus(SECOND * second), None);
+        process.records.create(&challenge, note("accepted")).await.unwrap();
+        stored.insert(0, Stored { challenge, told: 0 });
+    }
+    let open = process.records.open_challenges_of(&ann().id, process.now()).await.unwrap();
+    assert_eq!(open, stored[..20]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_was_given_back_is_due_after_a_second_and_a_forgotten_one_never() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    let records = &process.records;
+    let stored = process.create(Channel::Voice).await;
+    process.apply(&stored, &dial()).await;
+    let key = &stored.challenge.key;
+    let now = process.now().plus(SECOND * 10);
+    assert_eq!(records.due(now, 10).await.unwrap().len(), 1);
+    records.release(key, 1, now).await.unwrap();
+    assert!(records.due(now.plus(SECOND / 2), 10).await.unwrap().is_empty());
+    let again = now.plus(SECOND);
+    assert_eq!(records.due(again, 10).await.unwrap().len(), 1);
+    // Not by whoever had it before.
+    records.forget(key, 1, now).await.unwrap();
+    assert_eq!(scratch.sql("SELECT count(*) FROM calls").await, ["1"]);
+    records.forget(key, 1, again).await.unwrap();
+    assert_eq!(scratch.sql("SELECT count(*) FROM calls").await, ["0"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_outcome_still_to_be_collected_is_handed_out_once_by_one_process_at_a_time() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    let records = &process.records;
+    let now = process.now();
+    let mut stored = Vec::new();
+    for seconds in [10, 20, 30, 40, 50] {
+        stored.push(process.create_until(Channel::Push, Some(now.plus(SECOND * seconds))).await);
+    }
+    stored[2] = process.apply(&stored[2], &Event::Cancel).await;
+    // Five minutes after the second deadline nobody collects the first two any more.
+    let later = now.plus(SECOND * 321);
+    let mut retelling = records.retelling(later).await.unwrap().unwrap();
+    assert!(records.retelling(later).await.unwrap().is_none(), "it is under way");
+    let mut found = Vec::new();
+    while let Some(page) = retelling.next_page(2).await.unwrap() {
+        assert!(page.len() <= 2);
+        found.extend(page);
+    }
+    assert_eq!(found, stored[2..]);
+    drop(retelling);
+    let unfinished = records.retelling(later).await.unwrap();
+    assert!(unfinished.is_some(), "it is over");
+    drop(unfinished);
+    let begun = Instant::now();
+    while records.retelling(later).await.unwrap().is_none() {
+        assert!(begun.elapsed() < SECOND * 5, "a dropped one holds the lock");
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_measured_clock_there_is_no_time_and_no_portal() {
+    let scratch = Scratch::new().await;
+    let mut settings = scratch.settings().clone();
+    settings.url = "postgresql://nobody@127.0.0.1:1/nothing".into();
+    let process = Process::with(settings).await;
+    assert!(process.records.now().is_err());
+    assert!(!process.records.knows_portals());
+    process.stop().await;
+    let process = Process::start(&scratch).await;
+    assert!(process.records.now().is_ok());
+    process.stop().await;
+}

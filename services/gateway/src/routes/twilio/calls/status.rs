@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use fleet_domain::Event;
+use fleet_domain::{CALLBACK_CHECK, Challenge, Event};
 use fleet_engine::Apply;
 use fleet_records::Actor;
 use fleet_twilio::{CallStatus, StatusCallback, end_reason};
@@ -26,13 +26,15 @@ pub(in crate::routes) async fn take(
     let Some(callback) = StatusCallback::from_fields(&fields) else {
         return TurnedAway::Unreadable.into_response();
     };
-    let Some(event) = event(call.attempt, callback) else {
+    let Some(status) = callback.status else {
         return (StatusCode::NO_CONTENT, Extension(Because("no_news"))).into_response();
     };
     let apply = Apply::bulk(&call.key, Actor::Provider);
-    let applied = match gateway.engine.apply(apply, |_| event.clone()).await.map_err(Setback::from) {
+    let event =
+        |challenge: &Challenge| event((call.attempt, challenge.ring_time(call.attempt)), status, &callback);
+    let applied = match gateway.engine.apply(apply, event).await.map_err(Setback::from) {
         Ok(applied) => applied,
-        Err(setback) => return (status(setback), Extension(Because(setback.label()))).into_response(),
+        Err(setback) => return (answer(setback), Extension(Because(setback.label()))).into_response(),
     };
     gateway.hand_over_owed(&applied).await;
     match without_effect(&applied) {
@@ -42,37 +44,34 @@ pub(in crate::routes) async fn take(
 }
 
 /// A challenge that does not exist will not exist at the next try either.
-const fn status(setback: Setback) -> StatusCode {
+const fn answer(setback: Setback) -> StatusCode {
     match setback {
         Setback::Unavailable | Setback::Contended | Setback::Fault => StatusCode::SERVICE_UNAVAILABLE,
         Setback::Unknown => StatusCode::NO_CONTENT,
     }
 }
 
-/// The longest that a phone rings, and the time for a callback.
-const LONGEST_RING: Duration = Duration::from_secs(70);
-
-/// What the callback says has happened; `None` when that is nothing that counts.
-fn event(attempt: u8, callback: StatusCallback) -> Option<Event> {
-    let sid = callback.call_sid;
-    match callback.status? {
-        // The first word of a call, and where the POST's answer was lost the only one before it rings: it binds the SID.
+/// What the callback says has happened. The first one may overtake the answer of the request that placed the
+/// call, or come where that answer never does: it says that there is a call, and which.
+fn event((attempt, ring): (u8, Duration), status: CallStatus, callback: &StatusCallback) -> Event {
+    let sid = callback.call_sid.clone();
+    match status {
         CallStatus::Queued | CallStatus::Initiated => {
-            Some(Event::Placed { attempt, sid, check_after: LONGEST_RING })
+            Event::Placed { attempt, sid, check_after: ring + CALLBACK_CHECK }
         }
-        CallStatus::Ringing => Some(Event::Ringing { attempt, sid }),
-        CallStatus::InProgress => Some(Event::Answered { attempt, sid }),
-        status @ (CallStatus::Completed
+        CallStatus::Ringing => Event::Ringing { attempt, sid },
+        CallStatus::InProgress => Event::Answered { attempt, sid },
+        CallStatus::Completed
         | CallStatus::Busy
         | CallStatus::NoAnswer
         | CallStatus::Failed
-        | CallStatus::Canceled) => Some(Event::CallEnded {
+        | CallStatus::Canceled => Event::CallEnded {
             attempt,
             sid,
             reason: end_reason(status, callback.sip),
             sip: callback.sip,
             duration_s: callback.duration.and_then(|duration| u32::try_from(duration.as_secs()).ok()),
-        }),
+        },
     }
 }
 
@@ -82,10 +81,10 @@ mod tests {
 
     use super::*;
 
-    fn callback(status: Option<CallStatus>, sip: Option<u16>) -> StatusCallback {
+    fn callback(status: CallStatus, sip: Option<u16>) -> StatusCallback {
         StatusCallback {
             call_sid: "CA1".into(),
-            status,
+            status: Some(status),
             sequence_number: None,
             timestamp: None,
             duration: Some(Duration::from_secs(17)),
@@ -96,24 +95,24 @@ mod tests {
 
     #[test]
     fn every_status_has_its_event() {
+        let ring = Duration::from_secs(30);
         let sid = || "CA1".to_owned();
-        let ended = |reason, sip| {
-            Some(Event::CallEnded { attempt: 2, sid: sid(), reason, sip, duration_s: Some(17) })
-        };
-        let placed = || Some(Event::Placed { attempt: 2, sid: sid(), check_after: LONGEST_RING });
+        let ended =
+            |reason, sip| Event::CallEnded { attempt: 2, sid: sid(), reason, sip, duration_s: Some(17) };
+        let placed = || Event::Placed { attempt: 2, sid: sid(), check_after: ring + CALLBACK_CHECK };
         for (status, sip, expected) in [
-            (None, None, None),
-            (Some(CallStatus::Queued), None, placed()),
-            (Some(CallStatus::Initiated), None, placed()),
-            (Some(CallStatus::Ringing), None, Some(Event::Ringing { attempt: 2, sid: sid() })),
-            (Some(CallStatus::InProgress), None, Some(Event::Answered { attempt: 2, sid: sid() })),
-            (Some(CallStatus::Completed), Some(200), ended(None, Some(200))),
-            (Some(CallStatus::Busy), Some(486), ended(Some(Reason::Busy), Some(486))),
-            (Some(CallStatus::NoAnswer), Some(487), ended(Some(Reason::NoAnswer), Some(487))),
-            (Some(CallStatus::Failed), None, ended(Some(Reason::CarrierError), None)),
-            (Some(CallStatus::Canceled), None, ended(Some(Reason::CarrierError), None)),
+            (CallStatus::Queued, None, placed()),
+            (CallStatus::Initiated, None, placed()),
+            (CallStatus::Ringing, None, Event::Ringing { attempt: 2, sid: sid() }),
+            (CallStatus::InProgress, None, Event::Answered { attempt: 2, sid: sid() }),
+            (CallStatus::Completed, Some(200), ended(None, Some(200))),
+            (CallStatus::Busy, Some(486), ended(Some(Reason::Busy), Some(486))),
+            (CallStatus::NoAnswer, Some(487), ended(Some(Reason::NoAnswer), Some(487))),
+            (CallStatus::Failed, None, ended(Some(Reason::CarrierError), None)),
+            (CallStatus::Canceled, None, ended(Some(Reason::CarrierError), None)),
         ] {
-            assert_eq!(event(2, callback(status, sip)), expected, "{status:?} {sip:?}");
+            let event = event((2, ring), status, &callback(status, sip));
+            assert_eq!(event, expected, "{status:?} {sip:?}");
         }
     }
 }
