@@ -102,8 +102,8 @@ pub(crate) async fn browse(
         let Some(message) = desk.bounded(get).await? else { break };
         letters.push(read(message.delivery, desk.trust));
     }
-    // The end of the channel puts them back to the front. A nack would put them to the back, because these
-    // queues have no delivery limit.
+    // The end of the channel puts them back to the front; in `dead` it counts as a delivery. A nack would put those of
+    // `parked` to the back, because that queue has no delivery limit.
     connection::close_channel(&channel).await;
     Ok(letters)
 }

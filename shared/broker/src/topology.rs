@@ -20,6 +20,9 @@ use crate::delay::Rung;
 /// it is no retry counter: it only ends a message that kills every worker that takes it.
 const DELIVERY_LIMIT: i32 = 20;
 
+/// The same for `dead`, after which the broker drops a letter.
+const DEAD_DELIVERY_LIMIT: i32 = 100;
+
 /// An exchange of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exchange {
@@ -314,11 +317,11 @@ impl Topology {
                 set("x-message-ttl", AMQPValue::LongLongInt(millis));
             }
             Queue::Parked => {}
-            // In `dead` too, where the broker then drops the message: one that breaks the client library's parser, which a
-            // portal can write, would otherwise break every worker's connection for ever. A handler that can't work on a
-            // letter yet sends it through a rung, and that begins a new count.
-            Queue::Dead
-            | Queue::ChallengeVoice
+            // Here the broker then drops the message: one that breaks the client library's parser, which a portal can write,
+            // would otherwise break every worker's connection for ever. A handler that can't work on a letter yet sends it
+            // through a rung, and that begins a new count. Each look at the letters counts as a delivery too.
+            Queue::Dead => set("x-delivery-limit", AMQPValue::LongInt(DEAD_DELIVERY_LIMIT)),
+            Queue::ChallengeVoice
             | Queue::ChallengePush
             | Queue::ChallengeDefault
             | Queue::Control
