@@ -16,7 +16,7 @@ pub enum Error {
     /// A setting can't be used. The start must stop.
     #[error(transparent)]
     Setting(#[from] NotAllowed),
-    /// PostgreSQL is away, too slow, or refused for now. Ask again later; a transition may nevertheless
+    /// PostgreSQL is away, too slow, or refused this once. Ask again later; a transition may nevertheless
     /// have been committed, which loading the challenge shows.
     #[error("PostgreSQL is not available: {doing}")]
     Unavailable {
