@@ -6,6 +6,7 @@ use std::time::Duration;
 use fleet_broker::{Delivery, Verdict};
 use fleet_domain::{AttemptState, Challenge, Device, Event, Step, User, owed};
 use fleet_engine::{Applied, Apply, Engine, Error};
+use fleet_lifecycle::{CrashPoint, crash_during, crash_point};
 use fleet_records::{Actor, Stored};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -89,6 +90,7 @@ impl Dispatch {
         if stored.challenge.attempt(attempt).is_some_and(|attempt| attempt.rounds > 1) {
             self.metrics.resent(Resend::Abandoned);
         }
+        crash_point(CrashPoint::Committed);
         let push = Push::new(&stored.challenge, self.engine.records().portal(&stored.challenge.key.portal));
         let mut sends: FuturesUnordered<_> =
             devices.iter().filter_map(|device| self.send_to(&push, device)).collect();
@@ -128,7 +130,7 @@ impl Dispatch {
     ) -> Option<impl Future<Output = Result<(), FcmError>> + 'a> {
         let token = device.push_token.as_ref()?;
         Some(async move {
-            let result = self.fcm.send(push, token).await;
+            let result = crash_during(CrashPoint::Posting, self.fcm.send(push, token)).await;
             if let Err(error) = result {
                 if error.is_configuration_alarm() {
                     self.metrics.alarm(error);
@@ -151,7 +153,10 @@ impl Dispatch {
     async fn settle(&self, stored: &Stored, event: Event) -> Result<Stored, Error> {
         let key = &stored.challenge.key;
         let apply = Apply::bulk(key, Actor::Provider).knowing(stored.clone());
-        Ok(match self.engine.apply(apply, |_| event.clone()).await? {
+        crash_point(CrashPoint::Posted);
+        let applied = self.engine.apply(apply, |_| event.clone()).await?;
+        crash_point(CrashPoint::Stored);
+        Ok(match applied {
             Applied::Changed { after, .. } => after,
             Applied::Unchanged { stored, .. } => stored,
         })

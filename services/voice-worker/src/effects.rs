@@ -11,6 +11,7 @@ use fleet_domain::{
     choose_caller_id, owed,
 };
 use fleet_engine::{Applied, Apply, Engine, Error, Hands};
+use fleet_lifecycle::{CrashPoint, crash_during, crash_point};
 use fleet_records::{Actor, Stored};
 use fleet_twilio::{CallError, Carrier, CreateCall};
 
@@ -141,11 +142,15 @@ impl VoiceHands {
         if let Some(extension) = &call.extension {
             create = create.extension(extension);
         }
-        let event = match self.carrier.create_call(&create).await {
+        crash_point(CrashPoint::Committed);
+        let posting = crash_during(CrashPoint::Posting, self.carrier.create_call(&create));
+        let event = match posting.await {
             Ok(placed) => Event::Placed { attempt, sid: placed.sid, check_after: ring + CALLBACK_CHECK },
             Err(error) => not_placed(&key, attempt, &error),
         };
+        crash_point(CrashPoint::Posted);
         let applied = self.commit_posted(stored, &event).await?;
+        crash_point(CrashPoint::Stored);
         // It may have ended meanwhile: then the call that was just placed is owed a hang-up.
         self.carry_out_all(applied.stored()).await
     }

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fleet_lifecycle::{CrashPoint, crash_point};
 use futures_util::{FutureExt, StreamExt};
 use lapin::{
     Channel, Connection,
@@ -167,7 +168,9 @@ impl<H: Handler> Session<H> {
 
     async fn ack(&self, tag: u64, multiple: bool) -> Result<(), Fault> {
         let ack = self.channel.basic_ack(tag, BasicAckOptions { multiple });
-        Ok(timeout(self.shared.limits.connect_timeout, ack).await??)
+        timeout(self.shared.limits.connect_timeout, ack).await??;
+        crash_point(CrashPoint::Acked);
+        Ok(())
     }
 
     async fn send_back(&self, tag: u64) -> Result<(), Fault> {
@@ -197,6 +200,7 @@ impl<H: Handler> Session<H> {
     pub(crate) async fn drain(mut self) -> Result<(), Fault> {
         let cancel = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions { nowait: false });
         timeout(self.shared.limits.connect_timeout, cancel).await??;
+        crash_point(CrashPoint::Draining);
         while let Some(message) = self.consumer.next().await {
             let tag = message?.delivery_tag;
             self.acks.delivered();

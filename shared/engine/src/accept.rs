@@ -7,6 +7,7 @@ use fleet_contracts::{self as contracts, ChallengeRefused, ChallengeRequest, Inv
 use fleet_domain::{
     Ask, Challenge, ChallengeKey, Channel, Event, NotOpened, Portal, PortalName, Refusal, User, open, step,
 };
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Actor, Created, Note, Stored};
 
 use crate::{Engine, Error};
@@ -48,6 +49,7 @@ impl Engine {
         channel: Option<Channel>,
         begin: Begin,
     ) -> Result<Accepted, Error> {
+        crash_point(CrashPoint::Delivered);
         let portal = match self.portal_of(delivery)? {
             Ok(portal) => portal,
             Err(verdict) => return Ok(Accepted::Refused(verdict)),
@@ -79,6 +81,7 @@ impl Engine {
         let note = Note { event: "accept", actor: Actor::Portal };
         match self.inner.records.create(&first, note).await? {
             Created::New => {
+                crash_point(CrashPoint::Accepted);
                 let stored = Stored { challenge: first, told: 0 };
                 self.inner.metrics.observe(None, &stored.challenge);
                 self.tell_soon(stored.clone());

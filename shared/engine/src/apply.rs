@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fleet_domain::{AttemptState, Challenge, ChallengeKey, Event, Reason, Refused, step};
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Actor, Committed, Lane, Line, Note, Stored, Transition};
 
 use crate::{Engine, Error};
@@ -127,6 +128,9 @@ impl Engine {
             match self.commit(&stored, &after, (&apply, &event, line)).await? {
                 Committed::Done => {
                     let after = Stored { challenge: after, told: stored.told };
+                    if stored.challenge.is_open() && !after.challenge.is_open() {
+                        crash_point(CrashPoint::Ended);
+                    }
                     self.inner.metrics.observe(Some(&stored.challenge), &after.challenge);
                     self.tell_soon(after.clone());
                     return Ok(Applied::Changed { before: stored.challenge, after });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_domain::{AttemptState, ChallengeKey, Effect, Event, Timestamp, owed};
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Actor, ErrorClass, Stored, ToldCursor};
 use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -143,6 +144,9 @@ impl<H: Hands> Sweeper<H> {
         let now = inner.records.now()?;
         let due = inner.records.due(now, places.len()).await?;
         inner.metrics.swept("due", due.len());
+        if !due.is_empty() {
+            crash_point(CrashPoint::Swept);
+        }
         for ((key, attempt), place) in due.into_iter().zip(places) {
             self.look_soon((key, attempt), now, place);
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fleet_broker::{Exchange, Message, PublishError};
 use fleet_contracts::{self as contracts, ChallengeRefused, FLEET_SOURCE, Outcome, Resolved};
 use fleet_domain::PortalName;
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_outcomes::Told;
 use fleet_records::Stored;
 
@@ -59,6 +60,7 @@ impl Engine {
         let telling = Telling { shown, published };
         self.inner.metrics.told(if telling.is_done() { "told" } else { "failed" });
         if telling.is_done() && !challenge.is_open() {
+            crash_point(CrashPoint::Told);
             self.inner.records.mark_told(&challenge.key, challenge.version);
         }
         telling

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
+mod crash_point;
 mod run;
 mod stop;
 mod tasks;
@@ -9,6 +10,9 @@ mod tasks;
 mod tests;
 
 pub use clock::Clock;
+#[cfg(feature = "crash-points")]
+pub use crash_point::{Armed, arm};
+pub use crash_point::{CrashPoint, crash_during, crash_point};
 pub use run::{Context, exit_bad_settings, run};
 pub use stop::Stop;
 pub use tasks::Tasks;

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use fleet_domain::{Challenge, Event, Refused};
 use fleet_engine::{Applied, Apply};
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::Actor;
 use fleet_twilio::VoiceRequest;
 
@@ -32,6 +33,7 @@ pub(in crate::routes) async fn serve(
     let Some(request) = VoiceRequest::from_fields(&fields) else {
         return TurnedAway::Unreadable.into_response();
     };
+    crash_point(CrashPoint::CalledBack);
     let prompted = Event::Prompted { attempt: call.attempt, sid: request.call_sid };
     let applied = gateway
         .engine

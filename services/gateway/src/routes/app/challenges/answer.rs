@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use fleet_domain::{Challenge, ChallengeKey, DeviceId, Event, Refused};
 use fleet_engine::{Applied, Apply};
 use fleet_keys::Jws;
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Actor, Stored};
 use fleet_settings::ExposeSecret;
 use serde::Serialize;
@@ -84,6 +85,7 @@ async fn decide(
         let decision = answer.saying.decision(|number| gateway.is_number(challenge, number.expose_secret()));
         Event::Decided { device, decision }
     };
+    crash_point(CrashPoint::CalledBack);
     let apply = Apply::urgent(key, Actor::Person).knowing(stored);
     let applied = gateway.engine.apply(apply, decided).await?;
     gateway.hand_over_owed(&applied).await;

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use fleet_domain::{Challenge, Event, Refused};
 use fleet_engine::{Applied, Apply};
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Actor, Stored};
 use fleet_settings::ExposeSecret;
 use fleet_twilio::VoiceRequest;
@@ -36,6 +37,7 @@ pub(in crate::routes) async fn take(
     if !is_own_call(&stored.challenge, call.attempt, &request.call_sid) {
         return (Extension(Because(refused_label(Refused::OtherCall))), Twiml::hang_up()).into_response();
     }
+    crash_point(CrashPoint::CalledBack);
     match apply(&gateway, &call, stored, &request).await {
         Ok(applied) => answer(&applied, next_words(&gateway, &call, &applied)),
         Err(setback) => held_up(&gateway, &call, setback),

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fleet_domain::{CALLBACK_CHECK, Challenge, Event};
 use fleet_engine::Apply;
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::Actor;
 use fleet_twilio::{CallStatus, StatusCallback, end_reason};
 
@@ -29,6 +30,7 @@ pub(in crate::routes) async fn take(
     let Some(status) = callback.status else {
         return (StatusCode::NO_CONTENT, Extension(Because("no_news"))).into_response();
     };
+    crash_point(CrashPoint::CalledBack);
     let apply = Apply::bulk(&call.key, Actor::Provider);
     let event =
         |challenge: &Challenge| event((call.attempt, challenge.ring_time(call.attempt)), status, &callback);
