@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# A private RabbitMQ node with its own epmd, cookie, data and users, on loopback only.
+# A private RabbitMQ, one node or a cluster of three, with its own epmd, cookie, data and users, on loopback only. The
+# first node is `rabbitmq`, the others are `rabbitmq.2` and `rabbitmq.3`; what all share lies in the first one's folder.
 
 # The packages' own scripts: those in /usr/sbin switch to the system's user and folders.
 rabbitmq_scripts() {
@@ -15,28 +16,70 @@ rabbitmq_scripts() {
 
 rabbitmq_is_installed() { rabbitmq_scripts >/dev/null && command -v erl epmd >/dev/null; }
 
-rabbitmq_url() { printf 'amqp://fleet:%s@127.0.0.1:%s/%%2f' "$(recall RABBITMQ_PASSWORD)" "$(recall RABBITMQ_PORT)"; }
+# Chosen once: data of one node does not become data of three.
+rabbitmq_node_count() { recall RABBITMQ_NODES || printf 1; }
 
-rabbitmq_portal_urls() {
-    local portal urls=''
-    for portal in "${portals[@]}"; do
-        urls+="${urls:+,}$portal=amqp://$portal:$(recall "RABBITMQ_PASSWORD_$portal")@127.0.0.1:$(recall RABBITMQ_PORT)/%2f"
+rabbitmq_nodes() {
+    local number
+    printf 'rabbitmq\n'
+    for ((number = 2; number <= $(rabbitmq_node_count); number++)); do printf 'rabbitmq.%d\n' "$number"; done
+}
+
+# rabbitmq_choose_node_count NUMBER: nothing given leaves it as it is.
+rabbitmq_choose_node_count() {
+    [[ -n $1 ]] || return 0
+    [[ $1 == [13] ]] || die 64 "--nodes is 1 or 3: two nodes have no majority without each other"
+    if [[ -d $state_dir/rabbitmq && $1 != "$(rabbitmq_node_count)" ]]; then
+        die 64 "stack '$stack_name' has data of $(rabbitmq_node_count) RabbitMQ node(s), which --nodes $1 cannot change: take another --name"
+    fi
+    store RABBITMQ_NODES "$1"
+}
+
+# rabbitmq_value KEY NODE: the key of a node's own value; the first node's has no number.
+rabbitmq_value() {
+    local number=${2#rabbitmq}
+    printf 'RABBITMQ_%s%s' "$1" "${number/./_}"
+}
+
+rabbitmq_port() { recall "$(rabbitmq_value PORT "$1")"; }
+
+# The name of a node in the cluster.
+rabbitmq_node_name() {
+    local number=${1#rabbitmq}
+    printf 'fleet-%s%s@localhost' "$stack_name" "${number/./-}"
+}
+
+# rabbitmq_urls USER PASSWORD [PREFIX]: the addresses of all nodes, separated by commas, each after the prefix.
+rabbitmq_urls() {
+    local node urls=''
+    for node in $(rabbitmq_nodes); do
+        urls+="${urls:+,}${3:-}amqp://$1:$2@127.0.0.1:$(rabbitmq_port "$node")/%2f"
     done
     printf '%s' "$urls"
 }
 
-# rabbitmq_command SCRIPT: sets rabbitmq_command to the words that run one of RabbitMQ's scripts on this node, whatever
-# the caller's environment says about other nodes. Every word replaces the one before, so a pid stays the same.
+rabbitmq_url() { rabbitmq_urls fleet "$(recall RABBITMQ_PASSWORD)"; }
+
+rabbitmq_portal_urls() {
+    local portal urls=''
+    for portal in "${portals[@]}"; do
+        urls+="${urls:+,}$(rabbitmq_urls "$portal" "$(recall "RABBITMQ_PASSWORD_$portal")" "$portal=")"
+    done
+    printf '%s' "$urls"
+}
+
+# rabbitmq_command NODE SCRIPT: sets rabbitmq_command to the words that run one of RabbitMQ's scripts on this node,
+# whatever the caller's environment says about other nodes. Every word replaces the one before, so a pid stays the same.
 rabbitmq_command() {
-    local home=$state_dir/rabbitmq loopback='-kernel inet_dist_use_interface {127,0,0,1}'
+    local home=$state_dir/$1 loopback='-kernel inet_dist_use_interface {127,0,0,1}'
     rabbitmq_command=(
-        env -i "PATH=$PATH" LANG=C.UTF-8 "HOME=$home/home"
+        env -i "PATH=$PATH" LANG=C.UTF-8 "HOME=$state_dir/rabbitmq/home"
         "ERL_EPMD_PORT=$(recall EPMD_PORT)"
         ERL_EPMD_ADDRESS=127.0.0.1
-        "RABBITMQ_NODENAME=fleet-$stack_name@localhost"
+        "RABBITMQ_NODENAME=$(rabbitmq_node_name "$1")"
         RABBITMQ_NODE_IP_ADDRESS=127.0.0.1
-        "RABBITMQ_NODE_PORT=$(recall RABBITMQ_PORT)"
-        "RABBITMQ_DIST_PORT=$(recall RABBITMQ_DIST_PORT)"
+        "RABBITMQ_NODE_PORT=$(rabbitmq_port "$1")"
+        "RABBITMQ_DIST_PORT=$(recall "$(rabbitmq_value DIST_PORT "$1")")"
         "RABBITMQ_MNESIA_BASE=$home/data"
         "RABBITMQ_LOG_BASE=$home/log"
         "RABBITMQ_PID_FILE=$home/node.pid"
@@ -48,7 +91,7 @@ rabbitmq_command() {
         "RABBITMQ_CTL_ERL_ARGS=+S 1:1 +sbwt none $loopback"
         # The server script then becomes the node instead of watching over it.
         RUNNING_UNDER_SYSTEMD=true
-        "$(rabbitmq_scripts)/$1"
+        "$(rabbitmq_scripts)/$2"
     )
 }
 
@@ -85,30 +128,47 @@ rabbitmq_definitions() {
 JSON
 }
 
+# rabbitmq_configure NODE: only for a node that does not run.
 rabbitmq_configure() {
-    local home=$state_dir/rabbitmq portal
+    local home=$state_dir/$1 common=$state_dir/rabbitmq portal
     choose_secret RABBITMQ_PASSWORD
     for portal in "${portals[@]}"; do choose_secret "RABBITMQ_PASSWORD_$portal"; done
     choose_secret RABBITMQ_COOKIE
-    choose_port EPMD_PORT
-    choose_port RABBITMQ_DIST_PORT
-    choose_port RABBITMQ_PORT
-    mkdir -p "$home/home" "$home/log" "$home/data"
-    chmod 700 "$home"
-    recall RABBITMQ_COOKIE | write_private "$home/home/.erlang.cookie"
-    chmod 400 "$home/home/.erlang.cookie"
+    # It outlives a killed node.
+    running_pid "$state_dir/epmd.pid" >/dev/null || choose_port EPMD_PORT
+    choose_port "$(rabbitmq_value DIST_PORT "$1")"
+    choose_port "$(rabbitmq_value PORT "$1")"
+    mkdir -p "$common/home" "$home/log" "$home/data"
+    chmod 700 "$common" "$home"
+    recall RABBITMQ_COOKIE | write_private "$common/home/.erlang.cookie"
+    chmod 400 "$common/home/.erlang.cookie"
     printf '[].\n' >"$home/enabled_plugins"
-    rabbitmq_definitions | write_private "$home/definitions.json"
-    cat >"$home/rabbitmq.conf" <<CONF
-listeners.tcp.default = 127.0.0.1:$(recall RABBITMQ_PORT)
+    rabbitmq_definitions | write_private "$common/definitions.json"
+    {
+        cat <<CONF
+listeners.tcp.default = 127.0.0.1:$(rabbitmq_port "$1")
 # Users and permissions, imported at every start; with them the node makes no guest account.
-load_definitions = $home/definitions.json
+load_definitions = $common/definitions.json
 # The seconds after which a frozen peer counts as gone; the default of 60 would stall publishers for as long.
 net_ticktime = 10
 # A body is held in memory whole before any limit of the fleet's own; the default is 128 MiB.
 max_message_size = 262144
 log.console = false
 CONF
+        (($(rabbitmq_node_count) == 1)) || rabbitmq_cluster_settings
+    } >"$home/rabbitmq.conf"
+}
+
+rabbitmq_cluster_settings() {
+    local node number=0
+    cat <<'CONF'
+# Nodes without a majority stop serving until they see one again, so that there are never two clusters.
+cluster_partition_handling = pause_minority
+cluster_formation.peer_discovery_backend = classic_config
+CONF
+    for node in $(rabbitmq_nodes); do
+        printf 'cluster_formation.classic_config.nodes.%d = %s\n' "$((++number))" "$(rabbitmq_node_name "$node")"
+    done
 }
 
 rabbitmq_start() {
@@ -117,20 +177,92 @@ rabbitmq_start() {
         launch "$state_dir/epmd.pid" "$state_dir/logs/epmd.log" \
             epmd -address 127.0.0.1 -port "$(recall EPMD_PORT)"
     fi
-    rabbitmq_command rabbitmq-server
-    launch "$state_dir/rabbitmq.pid" "$state_dir/logs/rabbitmq.log" "${rabbitmq_command[@]}"
+    rabbitmq_command "$1" rabbitmq-server
+    launch "$state_dir/$1.pid" "$state_dir/logs/$1.log" "${rabbitmq_command[@]}"
 }
 
+# rabbitmq_node NUMBER: the node of this number; the first without one.
+rabbitmq_node() {
+    case ${1:-1} in
+    1) printf rabbitmq ;;
+    *) rabbitmq_nodes | grep -xF "rabbitmq.$1" || die 64 "stack '$stack_name' has $(rabbitmq_node_count) RabbitMQ node(s), no node $1" ;;
+    esac
+}
+
+# rabbitmq_has_majority: whether more than half of the nodes run.
+rabbitmq_has_majority() {
+    local node running=0
+    for node in $(rabbitmq_nodes); do
+        ! running_pid "$state_dir/$node.pid" >/dev/null || running=$((running + 1))
+    done
+    ((2 * running > $(rabbitmq_node_count)))
+}
+
+# rabbitmq_look NODE: prints how many nodes it sees, itself included, and from how many it knows that it was parted; sees
+# none while it does not serve.
+rabbitmq_look() {
+    rabbitmqctl "$1" -q -t 10 eval 'case rabbit:is_running() of
+        true -> io:format("~b ~b~n", [length(rabbit_mnesia:cluster_nodes(running)), length(rabbit_node_monitor:partitions())]);
+        false -> io:format("0 0~n")
+    end.' 2>/dev/null | sed -n '/^[0-9]/p' | grep . || printf '0 0\n'
+}
+
+# rabbitmq_find_parted NODE…: sets `parted` to the node that sees the fewest of those that were parted from others, to
+# nothing without one; succeeds when each of these nodes sees all of them.
+rabbitmq_find_parted() {
+    local node sees parted_from least=99 united=yes
+    parted=''
+    for node in "$@"; do
+        read -r sees parted_from < <(rabbitmq_look "$node")
+        ((sees == $# && parted_from == 0)) || united=''
+        if ((parted_from > 0 && sees < least)); then
+            parted=$node
+            least=$sees
+        fi
+    done
+    [[ -n $united ]]
+}
+
+# rabbitmq_unite: returns when all running nodes are in one cluster. A node that stood still for longer than
+# net_ticktime stays outside when it goes on: it takes the others' words as those of another cluster until its
+# application starts anew.
+rabbitmq_unite() {
+    local node parted running=() deadline=$(($(milliseconds) + 120000))
+    for node in $(rabbitmq_nodes); do
+        ! running_pid "$state_dir/$node.pid" >/dev/null || running+=("$node")
+    done
+    until rabbitmq_find_parted "${running[@]}"; do
+        (($(milliseconds) < deadline)) ||
+            die 70 "${running[*]}: not in one cluster after two minutes; ops/stack rabbitmqctl -- cluster_status, logs are in $state_dir/rabbitmq*/log"
+        [[ -n $parted ]] || continue
+        say "$(server_title "$parted") is parted from the others: restarting its application"
+        rabbitmqctl "$parted" -q stop_app || true
+        rabbitmqctl "$parted" -q start_app || true
+    done
+}
+
+# rabbitmq_stop_epmd: when no node needs it any more.
+rabbitmq_stop_epmd() {
+    local node
+    for node in $(rabbitmq_nodes); do
+        ! running_pid "$state_dir/$node.pid" >/dev/null || return 0
+    done
+    signal_process "$state_dir/epmd.pid" TERM
+    await_end "$state_dir/epmd.pid" 5
+}
+
+# rabbitmqctl NODE ARGUMENT…
 rabbitmqctl() {
     local rabbitmq_command
-    rabbitmq_command rabbitmqctl
+    rabbitmq_command "$1" rabbitmqctl
+    shift
     "${rabbitmq_command[@]}" "$@"
 }
 
 # The node answers a protocol header only when its definitions are imported and its listener stands.
 rabbitmq_answers() {
     local kind=''
-    exec 8<>"/dev/tcp/127.0.0.1/$(recall RABBITMQ_PORT)" || return 1
+    exec 8<>"/dev/tcp/127.0.0.1/$(rabbitmq_port "$1")" || return 1
     printf 'AMQP\0\0\11\1' >&8
     # A method frame starts with the byte 1; LC_ALL=C keeps the read to one byte.
     LC_ALL=C IFS= read -r -n 1 -t 2 kind <&8 || kind=''

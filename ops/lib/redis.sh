@@ -60,6 +60,9 @@ redis_start() {
     launch "$state_dir/redis.pid" "$state_dir/logs/redis.log" redis-server "$state_dir/redis/redis.conf"
 }
 
+# redis_forget: removes all data of a server that does not run.
+redis_forget() { find "$state_dir/redis" -mindepth 1 ! -name redis.conf -delete; }
+
 redis_answers() {
     local reply=''
     exec 8<>"/dev/tcp/127.0.0.1/$(recall REDIS_PORT)" || return 1
