@@ -76,7 +76,7 @@ await_started() {
     local node
     for node in "$@"; do
         if [[ $node == rabbitmq* ]] && ! rabbitmq_has_majority; then
-            say "$(server_title "$node") started on $(server_place "$node"); it answers when another node runs too"
+            say "$(server_title "$node") started on $(server_place "$node"), and waits for the other nodes"
             continue
         fi
         await_answers "$node"

@@ -227,7 +227,7 @@ rabbitmq_find_parted() {
 # net_ticktime stays outside when it goes on: it takes the others' words as those of another cluster until its
 # application starts anew.
 rabbitmq_unite() {
-    local node parted running=() deadline=$(($(milliseconds) + 120000))
+    local node parted rabbitmq_command running=() deadline=$(($(milliseconds) + 120000))
     for node in $(rabbitmq_nodes); do
         ! running_pid "$state_dir/$node.pid" >/dev/null || running+=("$node")
     done
@@ -236,8 +236,9 @@ rabbitmq_unite() {
             die 70 "${running[*]}: not in one cluster after two minutes; ops/stack rabbitmqctl -- cluster_status, logs are in $state_dir/rabbitmq*/log"
         [[ -n $parted ]] || continue
         say "$(server_title "$parted") is parted from the others: restarting its application"
-        rabbitmqctl "$parted" -q stop_app || true
-        rabbitmqctl "$parted" -q start_app || true
+        rabbitmq_command "$parted" rabbitmqctl
+        timeout 60 "${rabbitmq_command[@]}" -q stop_app || true
+        timeout 60 "${rabbitmq_command[@]}" -q start_app || true
     done
 }
 

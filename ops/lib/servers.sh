@@ -8,7 +8,7 @@ servers=(rabbitmq postgresql redis)
 server_title() {
     case $1 in
     rabbitmq) printf RabbitMQ ;;
-    rabbitmq.*) printf 'RabbitMQ node %s' "${1#rabbitmq.}" ;;
+    rabbitmq.*) printf 'RabbitMQ.%s' "${1#rabbitmq.}" ;;
     redis) printf Redis ;;
     postgresql) printf PostgreSQL ;;
     esac
@@ -75,13 +75,19 @@ running_servers() {
     done
 }
 
-# stop_servers SERVER…: all their nodes are told first, then awaited, each at most 20 seconds before it is killed.
+# stop_servers SERVER…: with all their nodes; a single node of RabbitMQ may be named as well.
 stop_servers() {
     local server node nodes=()
     for server in "$@"; do
         for node in $(nodes_of "$server"); do nodes+=("$node"); done
     done
-    for node in "${nodes[@]}"; do
+    stop_nodes "${nodes[@]}"
+}
+
+# stop_nodes NODE…: all are told first, then awaited, each at most 20 seconds before it is killed.
+stop_nodes() {
+    local node
+    for node in "$@"; do
         # PostgreSQL's TERM would wait for its clients; INT disconnects them and shuts down cleanly.
         if [[ $node == postgresql ]]; then
             signal_process "$state_dir/$node.pid" INT
@@ -91,7 +97,7 @@ stop_servers() {
         # One that is frozen hears it then.
         thaw_process "$state_dir/$node.pid"
     done
-    for node in "${nodes[@]}"; do
+    for node in "$@"; do
         await_end "$state_dir/$node.pid" 20
     done
     rabbitmq_stop_epmd
