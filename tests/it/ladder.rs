@@ -14,7 +14,7 @@ const RUNGS: &[(u8, &[&str])] = &[
     (4, &["fleet-engine", "fleet-portal-client"]),
     (5, &["fleet-voice-worker", "fleet-push-worker", "fleet-gateway", "fleet-simulator", "fleet-ctl"]),
     (6, &["fleet"]),
-    (7, &["fleet-tests", "fleet-load"]),
+    (7, &["fleet-tests", "fleet-load", "fleet-faults"]),
 ];
 
 /// Libraries that only the named crates may use.
@@ -77,6 +77,14 @@ fn every_crate_imports_from_lower_rungs_only() {
 fn the_testkit_is_a_dev_dependency_only() {
     for package in &metadata().packages {
         assert!(imports(package).all(|import| import != "fleet-testkit"), "{}", package.name);
+    }
+}
+
+#[test]
+fn only_the_fault_harness_can_let_a_process_die() {
+    for package in &metadata().packages {
+        let armed = package.dependencies.iter().any(|d| d.features.iter().any(|f| f == "crash-points"));
+        assert_eq!(armed, package.name.as_str() == "fleet-faults", "{}", package.name);
     }
 }
 

@@ -32,6 +32,7 @@ struct Goodbye<'a> {
 #[template(path = "again.xml")]
 struct Again<'a> {
     url: &'a str,
+    pause_s: u64,
 }
 
 impl Twiml {
@@ -51,9 +52,9 @@ impl Twiml {
         Self::rendered(&Goodbye { prompt })
     }
 
-    /// Lets the carrier ask again.
-    pub(crate) fn again(url: &str) -> Self {
-        Self::rendered(&Again { url })
+    /// Lets the carrier ask again after a pause of whole seconds.
+    pub(crate) fn again(url: &str, pause: Duration) -> Self {
+        Self::rendered(&Again { url, pause_s: pause.as_secs() })
     }
 
     fn rendered(template: &impl Template) -> Self {
@@ -130,7 +131,7 @@ mod tests {
     #[test]
     fn the_other_documents_are_well_formed() {
         let bye = Twiml::goodbye(&prompts::goodbye("es-ES", Reason::OkKey));
-        for (twiml, last) in [(Twiml::hang_up(), "Hangup"), (bye, "Hangup"), (Twiml::again(URL), "Redirect")]
+        for (twiml, last) in [(Twiml::hang_up(), "Hangup"), (bye, "Hangup"), (Twiml::again(URL, Duration::ZERO), "Redirect")]
         {
             let document = Document::parse(&twiml.0).unwrap();
             let verb = document.root_element().children().rfind(roxmltree::Node::is_element).unwrap();

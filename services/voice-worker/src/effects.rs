@@ -138,7 +138,9 @@ impl VoiceHands {
             links.twiml_url(&key, attempt),
             links.status_url(&key, attempt),
             ring,
-        );
+        )
+        // A gateway that dies over an answer is not asked again; the fallback asks the person once more instead.
+        .fallback_url(links.twiml_again_url(&key, attempt, 1));
         if let Some(extension) = &call.extension {
             create = create.extension(extension);
         }

@@ -6,6 +6,10 @@
 use fleet_domain::ChallengeKey;
 use fleet_keys::Keys;
 
+/// Asks the carrier to try three times more, whatever went wrong (Twilio's connection overrides): a gateway that dies
+/// over a request is another one's turn then, and every route is idempotent. The fragment is neither sent nor signed.
+const OVERRIDES: &str = "#rc=3&rp=all";
+
 /// Makes the URLs of one deployment.
 #[derive(Clone, Debug)]
 pub struct Links {
@@ -32,19 +36,23 @@ impl Links {
 
     /// Where the carrier fetches the first TwiML document.
     pub fn twiml_url(&self, key: &ChallengeKey, attempt: u8) -> String {
-        format!("{}{}", self.public_url, self.call_path(key, attempt))
+        format!("{}{}{OVERRIDES}", self.public_url, self.call_path(key, attempt))
     }
 
-    /// Where the carrier sends status callbacks. The fragment asks it to try three times more, whatever went
-    /// wrong (Twilio's connection overrides); it is neither sent nor signed.
+    /// Where the carrier fetches the document of the current round once more, `times` after a failure.
+    pub fn twiml_again_url(&self, key: &ChallengeKey, attempt: u8, times: u8) -> String {
+        format!("{}{}?again={times}{OVERRIDES}", self.public_url, self.call_path(key, attempt))
+    }
+
+    /// Where the carrier sends status callbacks.
     pub fn status_url(&self, key: &ChallengeKey, attempt: u8) -> String {
-        format!("{}{}/status#rc=3&rp=all", self.public_url, self.call_path(key, attempt))
+        format!("{}{}/status{OVERRIDES}", self.public_url, self.call_path(key, attempt))
     }
 
     /// Where the carrier sends what was keyed at a prompt. The round makes an answer to an earlier prompt
     /// recognizable.
     pub fn input_url(&self, key: &ChallengeKey, attempt: u8, round: u8) -> String {
-        format!("{}{}/input/{round}", self.public_url, self.call_path(key, attempt))
+        format!("{}{}/input/{round}{OVERRIDES}", self.public_url, self.call_path(key, attempt))
     }
 
     /// Whether the token of a URL is this attempt's.

@@ -24,9 +24,6 @@ use crate::gateway::Gateway;
 const SIGNATURE: &str = "x-twilio-signature";
 const SIGNATURE_SETTINGS: &str = "x-twilio-webhooks-signature-settings";
 
-/// What a URL of ours has in its query when the carrier was asked to try it again.
-pub(super) const AGAIN: &str = "again=1";
-
 /// Why a request is not taken for one of the carrier's. The answers have no body: nobody who is meant reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TurnedAway {
@@ -74,8 +71,8 @@ pub(super) struct CallUrl {
     pub(super) attempt: u8,
     /// The prompt that is answered, from 1; 0 for a URL that answers none.
     pub(super) round: u8,
-    /// Whether the carrier was asked to try again already.
-    pub(super) again: bool,
+    /// How often the carrier was asked to try again already.
+    pub(super) again: u8,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +98,7 @@ impl FromRequestParts<Arc<Gateway>> for CallUrl {
         if !gateway.engine.links().token_matches(&key, segments.attempt, &segments.token) {
             return Err(no_such_call);
         }
-        let again = parts.uri.query() == Some(AGAIN);
+        let again = parts.uri.query().and_then(|query| query.strip_prefix("again=")?.parse().ok()).unwrap_or(0);
         Ok(Self { key, attempt: segments.attempt, round: segments.round.unwrap_or_default(), again })
     }
 }

@@ -7,6 +7,7 @@ pub(in crate::routes) mod input;
 pub(in crate::routes) mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -17,12 +18,18 @@ use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::Actor;
 use fleet_twilio::VoiceRequest;
 
-use super::{AGAIN, CallUrl, SignedForm, TurnedAway};
+use super::{CallUrl, SignedForm, TurnedAway};
 use crate::dialogue::{Turn, turn};
 use crate::error::{Because, Setback};
 use crate::gateway::{Gateway, without_effect};
 use crate::prompts;
 use crate::twiml::Twiml;
+
+/// How often the carrier is asked to try again.
+const AGAIN_MOST: u8 = 3;
+/// How long the line is held before that while the database is away. With the time that the database is waited for, a
+/// call outlasts some ten seconds without it.
+const HOLD: Duration = Duration::from_secs(2);
 
 /// Idempotent by the attempt and its call: fetched again, it is the prompt of the current round again.
 pub(in crate::routes) async fn serve(
@@ -84,16 +91,21 @@ fn answer(applied: &Applied, twiml: Twiml) -> Response {
     }
 }
 
-/// The answer when nothing could be committed. Where the row was only busy, the carrier is asked once more, for
-/// the call's first document: that asks for the current round again, and no entry is counted that the repeated
-/// request does not carry.
+/// The answer when nothing could be committed. The carrier is asked again, for the call's first document: that asks for
+/// the current round anew, and no entry is counted that the repeated request does not carry. While the database is
+/// away the line is held, silently, so that a short outage is not taken for a person who hangs up.
 fn held_up(gateway: &Gateway, call: &CallUrl, setback: Setback) -> Response {
-    let twiml = match setback {
-        Setback::Contended if !call.again => {
-            let url = gateway.engine.links().twiml_url(&call.key, call.attempt);
-            Twiml::again(&format!("{url}?{AGAIN}"))
+    let pause = match setback {
+        Setback::Contended => Some(Duration::ZERO),
+        Setback::Unavailable => Some(HOLD),
+        Setback::Unknown | Setback::Fault => None,
+    };
+    let twiml = match pause.filter(|_| call.again < AGAIN_MOST) {
+        Some(pause) => {
+            let url = gateway.engine.links().twiml_again_url(&call.key, call.attempt, call.again + 1);
+            Twiml::again(&url, pause)
         }
-        Setback::Contended | Setback::Unavailable | Setback::Unknown | Setback::Fault => Twiml::hang_up(),
+        None => Twiml::hang_up(),
     };
     (Extension(Because(setback.label())), twiml).into_response()
 }
