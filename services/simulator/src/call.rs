@@ -1,13 +1,15 @@
 //! Calls: the order that placed one, where it stands, and the book that keeps them.
 //!
-//! `life` plays a call from the queue to its end, `line` waits inside it, `conversation` performs TwiML,
-//! `callbacks` tells the customer; `twiml`, `gather`, `signature` and `webhook` are their tools.
+//! `queue` holds calls until their turn, `life` plays one to its end, `line` waits inside it, `conversation` performs TwiML,
+//! `callbacks` tells the customer; `twiml`, `gather`, `signature`, `webhook` and `overrides` are their tools.
 
 pub(crate) mod callbacks;
 mod conversation;
 mod gather;
 pub(crate) mod life;
 mod line;
+mod overrides;
+pub(crate) mod queue;
 mod signature;
 mod twiml;
 pub(crate) mod webhook;

@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::call::Status;
@@ -40,6 +40,15 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/sim/pushes", get(pushes))
         .route("/sim/people", post(people))
         .route("/sim/faults", get(show_faults).post(set_faults))
+        .route("/sim/account", get(show_account).post(set_account))
+}
+
+/// What can be changed of the account while the simulator runs.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Account {
+    /// Calls started per second of real time; 0 for no limit.
+    calls_per_second: u32,
 }
 
 /// The log after line `after`, one JSON object per line.
@@ -104,4 +113,13 @@ async fn set_faults(State(world): State<Arc<World>>, Json(plan): Json<Plan>) -> 
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response(),
     }
+}
+
+async fn show_account(State(world): State<Arc<World>>) -> Json<Account> {
+    Json(Account { calls_per_second: world.queue.calls_per_second() })
+}
+
+async fn set_account(State(world): State<Arc<World>>, Json(account): Json<Account>) -> StatusCode {
+    world.queue.set_calls_per_second(account.calls_per_second);
+    StatusCode::NO_CONTENT
 }

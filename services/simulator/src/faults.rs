@@ -1,81 +1,34 @@
 //! Faults on demand: every answer of the providers' APIs and every status callback asks here first.
 //!
 //! A rule names a place and a fault, and strikes by count or by share. Without rules nothing is ever wrong.
-//! Chance is seeded, so that a run can be repeated.
+//! Each rule has a seeded sequence of chances of its own: which requests of a place it strikes does not depend on
+//! what happens at other places. How rules are written is in `faults/rule.rs`, what they do to an answer in
+//! `faults/guard.rs`, and to a callback in `call/callbacks.rs`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod guard;
+mod rule;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Method, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::call::Event;
-use crate::fcm::{FcmError, SendFault};
-use crate::http::Peer;
-use crate::journal::Fact;
-use crate::twilio::TwilioError;
-use crate::world::World;
+use crate::fcm::SendFault;
 
-/// How long a request hangs that is never answered, in real time: longer than any client waits.
-const HANG: Duration = Duration::from_mins(2);
-
-/// Where a fault can strike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Place {
-    /// Creating a call.
-    CallCreate,
-    /// Fetching or listing calls.
-    CallRead,
-    /// Updating or deleting a call.
-    CallUpdate,
-    /// The OAuth endpoint.
-    Token,
-    /// Sending a message.
-    Push,
-    /// A status callback, whatever its event.
-    Callback,
-    /// The last status callback of a call.
-    CallbackCompleted,
-}
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Fault {
-    /// The request is carried out, and answered with a server error.
-    ErrorAfter,
-    /// The request is carried out and never answered.
-    TimeoutAfter,
-    /// The connection is reset before anything is done. With HTTP/2 this hits every request on it.
-    ResetBefore,
-    /// Refused: too many requests.
-    TooMany,
-    /// Refused: a server error, with nothing done.
-    ErrorBefore,
-    /// Answered late, by the rule's `delay`.
-    Slow,
-    /// A callback that is never sent.
-    Lost,
-    /// A callback that comes ten seconds of carrier time late.
-    Late,
-    /// A callback that is sent twice.
-    Doubled,
-    /// A callback that is sent after its successor.
-    Reordered,
-}
+pub(crate) use guard::{Struck, guard};
+use rule::{Place, Rule};
 
 /// What a fault does to a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallbackFault {
+    /// It is never sent.
     Lost,
-    Late,
+    /// It comes this much carrier time late.
+    Late(Duration),
+    /// It is sent twice.
     Doubled,
+    /// It is sent after its successor.
     Reordered,
 }
 
@@ -83,50 +36,50 @@ impl CallbackFault {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Lost => "lost",
-            Self::Late => "late",
+            Self::Late(_) => "late",
             Self::Doubled => "doubled",
             Self::Reordered => "reordered",
         }
     }
 }
 
-/// What a fault does to an answer.
+/// What a fault does to a request of a provider's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ApiFault {
-    ErrorAfter,
-    TimeoutAfter,
-    ResetBefore,
-    TooMany,
-    ErrorBefore,
-    Slow(Duration),
-}
-
-impl ApiFault {
-    fn word(self) -> &'static str {
-        match self {
-            Self::ErrorAfter => "error_after",
-            Self::TimeoutAfter => "timeout_after",
-            Self::ResetBefore => "reset_before",
-            Self::TooMany => "too_many",
-            Self::ErrorBefore => "error_before",
-            Self::Slow(_) => "slow",
-        }
-    }
-}
-
-/// One rule, as it is posted to `/sim/faults`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Rule {
-    place: Place,
-    fault: Fault,
-    /// How many times it strikes; without it, for ever.
-    count: Option<u64>,
-    /// The share of requests that it strikes, 0 to 1; without it, each one.
-    share: Option<f64>,
-    /// For `slow`.
-    #[serde(default, with = "fleet_settings::duration")]
+struct ApiFault {
+    /// The fault's name in the log.
+    word: &'static str,
+    /// Whether the request is carried out all the same.
+    is_carried_out: bool,
+    end: End,
+    /// How much later it ends than it would, in real time.
     delay: Duration,
+    /// The `Retry-After` of a refusal; zero for none.
+    retry_after: Duration,
+}
+
+/// How a request ends that a fault has struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With its own answer.
+    Answer,
+    /// With a server error of this HTTP status.
+    ServerError(u16),
+    /// With the provider's words for too many requests.
+    TooMany,
+    /// With a refusal of this code.
+    Refused(Code),
+    /// With a reset of the connection. With HTTP/2 this hits every request on it.
+    Reset,
+    /// Never, as far as any client waits.
+    Never,
+}
+
+/// The code of a refusal: a number of Twilio's, or a word of FCM's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Code {
+    Twilio(u32),
+    Fcm(SendFault),
 }
 
 /// All rules, as they are posted.
@@ -154,22 +107,18 @@ pub(crate) struct Faults(Mutex<InForce>);
 #[derive(Default)]
 struct InForce {
     plan: Plan,
-    chance: u64,
+    /// One for each rule.
+    chances: Vec<Chance>,
 }
 
 impl Faults {
     /// Takes these rules in place of all others.
     pub(crate) fn replace(&self, plan: Plan) -> Result<(), BadRule> {
         for (index, rule) in plan.rules.iter().enumerate() {
-            let at_callback = matches!(rule.place, Place::Callback | Place::CallbackCompleted);
-            if rule.share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-                return Err(BadRule { index, fault: "share must be from 0 to 1" });
-            }
-            if at_callback != callback_fault(rule.fault).is_some() {
-                return Err(BadRule { index, fault: "this fault can't strike at this place" });
-            }
+            rule.check().map_err(|fault| BadRule { index, fault })?;
         }
-        *self.in_force() = InForce { chance: plan.seed, plan };
+        let chances = (0..plan.rules.len()).map(|index| Chance::of_rule(plan.seed, index)).collect();
+        *self.in_force() = InForce { plan, chances };
         Ok(())
     }
 
@@ -180,21 +129,22 @@ impl Faults {
 
     /// What happens to a status callback.
     pub(crate) fn at_callback(&self, event: Event) -> Option<CallbackFault> {
-        let completed = event == Event::Completed;
-        let strikes = |place| place == Place::Callback || (completed && place == Place::CallbackCompleted);
-        self.strike(strikes).and_then(|rule| callback_fault(rule.fault))
+        self.strike(Place::of_event(event)).and_then(|rule| rule.callback_fault())
     }
 
-    fn at_api(&self, at: Place) -> Option<ApiFault> {
-        self.strike(|place| place == at).and_then(|rule| api_fault(&rule))
+    fn at_api(&self, place: Place) -> Option<ApiFault> {
+        self.strike(place).and_then(|rule| rule.api_fault())
     }
 
     /// The first rule for this place that strikes now.
-    fn strike(&self, is_here: impl Fn(Place) -> bool) -> Option<Rule> {
+    fn strike(&self, here: Place) -> Option<Rule> {
         let mut in_force = self.in_force();
-        let InForce { plan, chance } = &mut *in_force;
-        for rule in plan.rules.iter_mut().filter(|rule| is_here(rule.place)) {
-            if rule.count == Some(0) || rule.share.is_some_and(|share| next_chance(chance) >= share) {
+        let InForce { plan, chances } = &mut *in_force;
+        for (rule, chance) in plan.rules.iter_mut().zip(chances) {
+            if !rule.place.covers(here)
+                || rule.count == Some(0)
+                || rule.share.is_some_and(|share| chance.next() >= share)
+            {
                 continue;
             }
             rule.count = rule.count.map(|count| count - 1);
@@ -208,137 +158,34 @@ impl Faults {
     }
 }
 
-fn callback_fault(fault: Fault) -> Option<CallbackFault> {
-    match fault {
-        Fault::Lost => Some(CallbackFault::Lost),
-        Fault::Late => Some(CallbackFault::Late),
-        Fault::Doubled => Some(CallbackFault::Doubled),
-        Fault::Reordered => Some(CallbackFault::Reordered),
-        Fault::ErrorAfter
-        | Fault::TimeoutAfter
-        | Fault::ResetBefore
-        | Fault::TooMany
-        | Fault::ErrorBefore
-        | Fault::Slow => None,
+/// A seeded sequence of numbers from 0 to 1 (SplitMix64).
+struct Chance(u64);
+
+impl Chance {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    fn of_rule(seed: u64, index: usize) -> Self {
+        // Two steps of the sequence would only shift one rule's chances against another's; mixed bits don't.
+        Self(mixed(seed ^ mixed(index as u64)))
+    }
+
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(Self::STEP);
+        let top = u32::try_from(mixed(self.0) >> 32).unwrap_or(u32::MAX);
+        f64::from(top) / (f64::from(u32::MAX) + 1.0)
     }
 }
 
-fn api_fault(rule: &Rule) -> Option<ApiFault> {
-    match rule.fault {
-        Fault::ErrorAfter => Some(ApiFault::ErrorAfter),
-        Fault::TimeoutAfter => Some(ApiFault::TimeoutAfter),
-        Fault::ResetBefore => Some(ApiFault::ResetBefore),
-        Fault::TooMany => Some(ApiFault::TooMany),
-        Fault::ErrorBefore => Some(ApiFault::ErrorBefore),
-        Fault::Slow => Some(ApiFault::Slow(rule.delay)),
-        Fault::Lost | Fault::Late | Fault::Doubled | Fault::Reordered => None,
-    }
-}
-
-/// The next number from 0 to 1 of a seeded sequence (SplitMix64).
-fn next_chance(state: &mut u64) -> f64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut bits = *state;
+fn mixed(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let top = u32::try_from((bits ^ (bits >> 31)) >> 32).unwrap_or(u32::MAX);
-    f64::from(top) / (f64::from(u32::MAX) + 1.0)
-}
-
-fn place_of(method: &Method, path: &str) -> Place {
-    let is_get = method == Method::GET;
-    if path == "/token" {
-        Place::Token
-    } else if path.starts_with("/v1/") {
-        Place::Push
-    } else if is_get {
-        Place::CallRead
-    } else if path.ends_with("/Calls.json") {
-        Place::CallCreate
-    } else {
-        Place::CallUpdate
-    }
-}
-
-/// Lets a request to a provider through, or does to it what the rules say. Every answer takes the provider's time.
-pub(crate) async fn guard(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
-    let place = place_of(request.method(), request.uri().path());
-    let fault = world.faults.at_api(place);
-    let described = is_twilio(place).then(|| (request.method().clone(), request.uri().path().to_owned()));
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.clone());
-    let response = match fault {
-        None | Some(ApiFault::ErrorAfter | ApiFault::TimeoutAfter | ApiFault::Slow(_)) => {
-            next.run(request).await
-        }
-        Some(ApiFault::TooMany) => refusal(place, true),
-        Some(ApiFault::ErrorBefore) => refusal(place, false),
-        Some(ApiFault::ResetBefore) => {
-            if let Some(peer) = peer {
-                peer.reset();
-            }
-            StatusCode::BAD_GATEWAY.into_response()
-        }
-    };
-    if let Some((method, path)) = described {
-        let (method, path, fault) = (method.as_str(), path.as_str(), fault.map(ApiFault::word));
-        let status = response.status().as_u16();
-        world.journal.record(&Fact::ApiCall { method, path, status, fault });
-    }
-    let delay = match fault {
-        Some(ApiFault::TimeoutAfter) => HANG,
-        Some(ApiFault::Slow(delay)) => world.provider_delay + delay,
-        None
-        | Some(ApiFault::ErrorAfter | ApiFault::ResetBefore | ApiFault::TooMany | ApiFault::ErrorBefore) => {
-            world.provider_delay
-        }
-    };
-    if !delay.is_zero() {
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = world.stop.soft() => {}
-        }
-    }
-    match fault {
-        Some(ApiFault::ErrorAfter | ApiFault::TimeoutAfter) => refusal(place, false),
-        None
-        | Some(ApiFault::ResetBefore | ApiFault::TooMany | ApiFault::ErrorBefore | ApiFault::Slow(_)) => {
-            response
-        }
-    }
-}
-
-fn is_twilio(place: Place) -> bool {
-    match place {
-        Place::CallCreate | Place::CallRead | Place::CallUpdate => true,
-        Place::Token | Place::Push | Place::Callback | Place::CallbackCompleted => false,
-    }
-}
-
-/// The provider's own words for "too many requests" or for an error of its server.
-fn refusal(place: Place, too_many: bool) -> Response {
-    match place {
-        Place::Push => {
-            let fault = if too_many { SendFault::QuotaExceeded } else { SendFault::Internal };
-            FcmError::Refused(fault).into_response()
-        }
-        Place::Token => {
-            let (status, error) = if too_many {
-                (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
-            } else {
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal_failure")
-            };
-            (status, Json(json!({ "error": error }))).into_response()
-        }
-        Place::CallCreate
-        | Place::CallRead
-        | Place::CallUpdate
-        | Place::Callback
-        | Place::CallbackCompleted => TwilioError::of(if too_many { 20429 } else { 20500 }).into_response(),
-    }
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn faults(rules: &serde_json::Value) -> Faults {
@@ -359,39 +206,59 @@ mod tests {
             { "place": "call_create", "fault": "too_many", "count": 2 },
             { "place": "call_create", "fault": "slow", "delay": "3s", "count": 1 },
         ]));
-        let struck: Vec<_> = (0..4).map(|_| faults.at_api(Place::CallCreate)).collect();
-        let slow = ApiFault::Slow(Duration::from_secs(3));
-        assert_eq!(struck, [Some(ApiFault::TooMany), Some(ApiFault::TooMany), Some(slow), None]);
-        assert_eq!(faults.at_api(Place::CallRead), None);
+        let struck = || faults.at_api(Place::CallCreate).map(|fault| fault.word);
+        assert_eq!(
+            [struck(), struck(), struck(), struck()],
+            [Some("too_many"), Some("too_many"), Some("slow"), None]
+        );
+        assert_eq!(faults.at_api(Place::CallFetch), None);
     }
 
     #[test]
     fn a_share_strikes_about_as_often_as_it_says_and_alike_in_each_run() {
-        let rules = json!([{ "place": "callback", "fault": "lost", "share": 0.25 }]);
-        let run = || {
+        let rules = json!([
+            { "place": "push", "fault": "too_many", "share": 0.5 },
+            { "place": "callback", "fault": "lost", "share": 0.25 },
+        ]);
+        let run = |pushes_between: usize| {
             let faults = faults(&rules);
-            (0..1_000).map(|_| faults.at_callback(Event::Ringing).is_some()).collect::<Vec<_>>()
+            let callback = |_| {
+                let _pushes = (0..pushes_between).filter(|_| faults.at_api(Place::Push).is_some()).count();
+                faults.at_callback(Event::Ringing).is_some()
+            };
+            (0..1_000).map(callback).collect::<Vec<_>>()
         };
-        let struck = run().iter().filter(|struck| **struck).count();
+        let struck = run(0).iter().filter(|struck| **struck).count();
         assert!((200..300).contains(&struck), "{struck}");
-        assert_eq!(run(), run());
+        assert_eq!(run(0), run(0));
+        assert_eq!(run(0), run(3), "other places take no chance away");
     }
 
     #[test]
-    fn a_rule_for_the_last_callback_leaves_the_others_alone() {
-        let faults = faults(&json!([{ "place": "callback_completed", "fault": "doubled" }]));
-        assert_eq!(faults.at_callback(Event::Ringing), None);
-        assert_eq!(faults.at_callback(Event::Completed), Some(CallbackFault::Doubled));
+    fn rules_of_one_seed_strike_independently() {
+        let rules = json!([
+            { "place": "push", "fault": "too_many", "share": 0.5 },
+            { "place": "token", "fault": "too_many", "share": 0.5 },
+        ]);
+        let faults = faults(&rules);
+        let alike = (0..1_000)
+            .filter(|_| faults.at_api(Place::Push).is_some() == faults.at_api(Place::Token).is_some())
+            .count();
+        assert!((400..600).contains(&alike), "{alike}");
     }
 
     #[test]
-    fn a_fault_at_a_place_that_cannot_have_it_is_refused() {
-        for (place, fault) in [("callback", "too_many"), ("push", "lost")] {
-            let plan = json!({ "rules": [{ "place": place, "fault": fault }] });
-            assert!(
-                Faults::default().replace(serde_json::from_value(plan).unwrap()).is_err(),
-                "{place} {fault}"
-            );
+    fn a_place_can_be_one_event_or_all_and_one_way_to_read_or_both() {
+        let ends = faults(&json!([{ "place": "callback_completed", "fault": "doubled" }]));
+        assert_eq!(ends.at_callback(Event::Ringing), None);
+        assert_eq!(ends.at_callback(Event::Completed), Some(CallbackFault::Doubled));
+        let all = faults(&json!([{ "place": "callback", "fault": "late", "delay": "3s" }]));
+        for event in Event::ALL {
+            assert_eq!(all.at_callback(event), Some(CallbackFault::Late(Duration::from_secs(3))));
         }
+        let list = faults(&json!([{ "place": "call_list", "fault": "error_before" }]));
+        assert!(list.at_api(Place::CallFetch).is_none() && list.at_api(Place::CallList).is_some());
+        let read = faults(&json!([{ "place": "call_read", "fault": "error_before" }]));
+        assert!(read.at_api(Place::CallFetch).is_some() && read.at_api(Place::CallList).is_some());
     }
 }

@@ -10,19 +10,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use crate::app;
+use crate::faults::Struck;
 use crate::ids;
-use crate::journal::Fact;
+use crate::journal::{Fact, PushFact};
 use crate::world::World;
 
 pub(crate) use error::{FcmError, SendFault};
-use message::{Message, Target};
+use message::Target;
 pub(crate) use token::AccessTokens;
 
 /// What FCM and OAuth know.
@@ -40,17 +41,25 @@ async fn send(
     State(world): State<Arc<World>>,
     Path(project): Path<String>,
     headers: HeaderMap,
+    struck: Option<Extension<Struck>>,
     body: Bytes,
 ) -> Response {
-    match accept(&world, &project, &headers, &body) {
+    let struck = struck.map(|Extension(Struck(fault))| fault);
+    match accept(&world, &project, &headers, struck, &body) {
         Ok(name) => ([(CONTENT_TYPE, "application/json; charset=UTF-8")], format!("{{\"name\":\"{name}\"}}"))
             .into_response(),
         Err(error) => error.into_response(),
     }
 }
 
-/// Accepts a message, lets its app know, and returns its name.
-fn accept(world: &Arc<World>, project: &str, headers: &HeaderMap, body: &[u8]) -> Result<String, FcmError> {
+/// Accepts a message, lets its app know, and returns its name. `struck` is the fault that its answer will meet.
+fn accept(
+    world: &Arc<World>,
+    project: &str,
+    headers: &HeaderMap,
+    struck: Option<&str>,
+    body: &[u8],
+) -> Result<String, FcmError> {
     world.fcm.tokens.check(headers, world.time.now_secs())?;
     if project != world.fcm.project {
         return Err(FcmError::NotFound);
@@ -71,7 +80,10 @@ fn accept(world: &Arc<World>, project: &str, headers: &HeaderMap, body: &[u8]) -
         format!("projects/{project}/messages/0:{}%{:016x}", world.time.now_micros(), ids::fresh_bits());
     let result = fault.map_or("accepted", SendFault::code);
     if !message.validate_only {
-        record(world, &message, device.as_deref(), &name, fault);
+        let device = device.as_ref().map(|device| device.id);
+        let (name, error) = (fault.is_none().then_some(name.as_str()), fault.map(SendFault::code));
+        let fact = PushFact { device, name, error, fault: struck, ..message.fact() };
+        world.journal.record(&Fact::Push(fact));
     }
     world.metrics.pushes.with_label_values(&[result]).inc();
     if let Some(fault) = fault {
@@ -83,22 +95,10 @@ fn accept(world: &Arc<World>, project: &str, headers: &HeaderMap, body: &[u8]) -
     Ok(name)
 }
 
-fn record(
-    world: &World,
-    message: &Message<'_>,
-    device: Option<&crate::cast::Device>,
-    name: &str,
-    fault: Option<SendFault>,
-) {
-    world.journal.record(&Fact::Push {
-        token: match message.target {
-            Target::Token(token) => Some(token),
-            Target::Topic => None,
-        },
-        device: device.map(|device| device.id),
-        portal: message.data("portal"),
-        challenge: message.data("challenge_id"),
-        name: fault.is_none().then_some(name),
-        error: fault.map(SendFault::code),
-    });
+/// Writes down a message that a fault kept from being carried out.
+pub(crate) fn record_refused(world: &World, body: &[u8], error: &str, fault: &str) {
+    let parsed = serde_json::from_slice(body).unwrap_or_default();
+    let fact = message::read(&parsed).map(|message| message.fact()).unwrap_or_default();
+    world.journal.record(&Fact::Push(PushFact { error: Some(error), fault: Some(fault), ..fact }));
+    world.metrics.pushes.with_label_values(&[error]).inc();
 }

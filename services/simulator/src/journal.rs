@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fleet_lifecycle::{Clock, Stop};
 use tokio::sync::{Notify, watch};
 
-pub(crate) use facts::{Fact, RememberedCall, remembered_calls};
+pub(crate) use facts::{Fact, PushFact, RememberedCall, remembered_calls};
 
 use crate::dates;
 

@@ -31,9 +31,10 @@ use fleet_telemetry::Metrics;
 pub use credentials::{new_device_key, swarm_public_key, write_credentials};
 pub use settings::{DEFAULTS, Settings, SwarmConduct};
 
+use call::queue::Queue;
 use call::{Call, CallBook, Status};
 use journal::{Fact, Journal, RememberedCall};
-use world::{Pace, World};
+use world::World;
 
 /// Opens the port and starts to serve; returns the address that was bound, for a `listen` with port 0.
 pub async fn start(settings: &Settings, context: &Context, metrics: &Metrics) -> anyhow::Result<SocketAddr> {
@@ -44,12 +45,19 @@ pub async fn start(settings: &Settings, context: &Context, metrics: &Metrics) ->
     let remembered = journal::remembered_calls(&settings.log).context(path)?;
     let (port, bound) = http::bind(settings.listen).await.context("simulator.listen")?;
     let base_url = settings.base_url(bound);
-    let world = Arc::new(world(settings, context, metrics, &journal, &base_url)?);
+    let (queue, exit) = Queue::new(settings.calls_per_second);
+    let shared = Shared { context, metrics, journal: &journal, base_url: &base_url };
+    let world = Arc::new(world(settings, &shared, queue)?);
     journal.record(&Fact::Started { base_url: &base_url });
     for call in &remembered {
         remember(&world, call);
     }
     context.tasks.spawn("journal", journal.write_out(file, context.stop.clone()));
+    let queue = call::queue::serve(Arc::clone(&world), exit);
+    context.tasks.spawn("queue of calls", async move {
+        queue.await;
+        Ok(())
+    });
     let stop = context.stop.clone();
     let service = router(&world).into_make_service_with_connect_info::<http::Peer>();
     context.tasks.spawn("simulator port", async move {
@@ -60,13 +68,16 @@ pub async fn start(settings: &Settings, context: &Context, metrics: &Metrics) ->
     Ok(bound)
 }
 
-fn world(
-    settings: &Settings,
-    context: &Context,
-    metrics: &Metrics,
-    journal: &Journal,
-    base_url: &str,
-) -> anyhow::Result<World> {
+/// What the world takes from its surroundings.
+struct Shared<'a> {
+    context: &'a Context,
+    metrics: &'a Metrics,
+    journal: &'a Journal,
+    base_url: &'a str,
+}
+
+fn world(settings: &Settings, shared: &Shared<'_>, queue: Queue) -> anyhow::Result<World> {
+    let Shared { context, metrics, journal, base_url } = *shared;
     let tokens = fcm::AccessTokens::new(&settings.project, format!("{base_url}/token"));
     Ok(World {
         account_sid: settings.account_sid.clone(),
@@ -74,10 +85,10 @@ fn world(
         post_dial: settings.post_dial,
         provider_delay: settings.provider_delay,
         time: carrier_time::CarrierTime::new(context.clock.clone(), settings.speed),
-        pace: Pace::new(settings.calls_per_second),
+        queue,
         calls: CallBook::new(settings.keep_calls),
         cast: cast::Cast::load(settings)?,
-        webhooks: call::webhook::Webhooks::new(settings.auth_token.expose_secret())?,
+        webhooks: call::webhook::Webhooks::new(settings.auth_token.expose_secret(), settings.network_speed),
         fcm: fcm::Fcm { project: settings.project.clone(), tokens: tokens.map_err(anyhow::Error::msg)? },
         apps: app::Apps::new(&settings.app_url)?,
         faults: faults::Faults::default(),

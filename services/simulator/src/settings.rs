@@ -40,6 +40,8 @@ pub struct Settings {
     pub log: PathBuf,
     /// How much faster than life carrier, people and apps are.
     pub speed: f64,
+    /// How much faster than life the network time-outs of webhooks are.
+    pub network_speed: f64,
     /// Carrier time from `initiated` to the first ring.
     #[serde(with = "fleet_settings::duration")]
     pub post_dial: Duration,
@@ -85,6 +87,11 @@ impl Settings {
                 "empty, or AC and 32 hexadecimal digits, other than account_sid",
             ),
             (self.speed > 0.0 && self.speed <= 100_000.0, "simulator.speed", "above 0 and at most 100000"),
+            (
+                self.network_speed >= 1.0 && self.network_speed <= 1_000.0,
+                "simulator.network_speed",
+                "from 1 to 1000",
+            ),
             (self.keep_calls > 0, "simulator.keep_calls", "at least 1"),
             (!self.project.is_empty(), "simulator.project", "a name"),
             (!self.log.as_os_str().is_empty(), "simulator.log", "the name of a file"),
@@ -128,6 +135,7 @@ mod tests {
     fn what_no_run_could_make_sense_of_is_refused_by_name() {
         let table = [
             ("speed = 0.0", "simulator.speed"),
+            ("network_speed = 0.5", "simulator.network_speed"),
             ("account_sid = \"AC1\"", "simulator.account_sid"),
             ("app_url = \"gateway:8080\"", "simulator.app_url"),
             ("log = \"\"", "simulator.log"),

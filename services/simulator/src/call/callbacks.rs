@@ -9,11 +9,9 @@ use super::webhook::{Hook, Outcome, Parameters};
 use super::{Call, Event, State, Status};
 use crate::dates;
 use crate::faults::CallbackFault;
+use crate::ids;
 use crate::journal::Fact;
 use crate::world::World;
-
-/// How much later a callback comes that a fault delays, in carrier time.
-const LATE: Duration = Duration::from_secs(10);
 
 /// A callback with everything it says, ready to be sent.
 #[derive(Clone, Debug)]
@@ -22,6 +20,8 @@ pub(crate) struct Callback {
     event: Event,
     sequence: u32,
     parameters: Parameters,
+    /// The same however often it is sent.
+    idempotency_token: String,
 }
 
 /// Fires the callback of an event, if the customer has asked for it. The caller has changed the state already.
@@ -34,7 +34,8 @@ pub(crate) fn fire(world: &Arc<World>, call: &Arc<Call>, event: Event) {
     let sequence = state.fired;
     state.fired += 1;
     let parameters = callback_parameters(world, call, &state, event, sequence);
-    let callback = Callback { hook, event, sequence, parameters };
+    let idempotency_token = ids::uuid().to_string();
+    let callback = Callback { hook, event, sequence, parameters, idempotency_token };
     let earlier = state.kept_back.take();
     let fault = world.faults.at_callback(event);
     if fault == Some(CallbackFault::Reordered) && event != Event::Completed {
@@ -52,7 +53,7 @@ pub(crate) fn fire(world: &Arc<World>, call: &Arc<Call>, event: Event) {
 fn send(world: &Arc<World>, call: &Arc<Call>, callback: &Callback, fault: Option<CallbackFault>) {
     let (times, wait) = match fault {
         Some(CallbackFault::Lost) => (0, Duration::ZERO),
-        Some(CallbackFault::Late) => (1, LATE),
+        Some(CallbackFault::Late(delay)) => (1, delay),
         Some(CallbackFault::Doubled) => (2, Duration::ZERO),
         // Held until its successor was sent; this much keeps it behind on the wire too.
         Some(CallbackFault::Reordered) => (1, Duration::from_millis(500)),
@@ -71,7 +72,10 @@ fn send(world: &Arc<World>, call: &Arc<Call>, callback: &Callback, fault: Option
                     () = world.stop.soft() => return,
                 }
             }
-            let outcome = world.webhooks.send(&callback.hook, &callback.parameters).await;
+            let outcome = {
+                let Callback { hook, parameters, idempotency_token, .. } = &callback;
+                world.webhooks.send_as(hook, parameters, idempotency_token).await
+            };
             record(&world, &call, &callback, Some(&outcome), fault);
         });
     }

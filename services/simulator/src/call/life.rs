@@ -7,18 +7,22 @@ use tokio::time::Instant;
 
 use super::conversation::Conversation;
 use super::line::{Interrupt, Line};
+use super::queue::Ticket;
 use super::{Call, Event, Order, Source, Status, callbacks};
 use crate::cast::{Reach, Script};
 use crate::journal::Fact;
 use crate::world::World;
+
+/// How long a call may wait in the queue: Twilio cancels older ones.
+const LONGEST_QUEUE: Duration = Duration::from_hours(24);
 
 /// How long a machine records, at most.
 const RECORDING: Duration = Duration::from_mins(2);
 
 /// Accepts an order: from here on the call lives by itself.
 pub(crate) fn place(world: &Arc<World>, order: Order) -> Arc<Call> {
-    let queue_time = world.pace.next_turn(Instant::now());
-    let call = Arc::new(Call::new(order, world.time.now_micros(), queue_time));
+    let ticket = world.queue.ticket(Instant::now());
+    let call = Arc::new(Call::new(order, world.time.now_micros(), ticket.estimate));
     world.journal.record(&Fact::CallCreated {
         sid: &call.sid,
         to: &call.order.to,
@@ -28,14 +32,55 @@ pub(crate) fn place(world: &Arc<World>, order: Order) -> Arc<Call> {
             Source::Text(_) => None,
         },
         callback: call.order.status_callback.as_ref().map(|hook| hook.url.as_str()),
+        queue_ms: u64::try_from(call.queue_time.as_millis()).unwrap_or(u64::MAX),
     });
     world.calls.add(Arc::clone(&call));
     let line = Line::new(Arc::clone(world), Arc::clone(&call));
+    let turn = world.queue.wait(&call);
     world.tasks.spawn_detail("call", async move {
         // An interrupt means that the end has been dealt with where it came from.
-        let _ = live(line).await;
+        if let Ok(true) = wait_in_queue(&line, turn, ticket).await {
+            let _ = live(line).await;
+        }
     });
     call
+}
+
+/// Waits for the call's turn; `false` when it has waited too long and was canceled.
+async fn wait_in_queue(
+    line: &Line,
+    turn: impl Future<Output = ()>,
+    _place: Ticket,
+) -> Result<bool, Interrupt> {
+    let too_long = tokio::time::sleep_until(line.world.time.after(LONGEST_QUEUE));
+    let waiting = async {
+        tokio::select! {
+            biased;
+            () = turn => true,
+            () = too_long => false,
+        }
+    };
+    let has_started = line.during(waiting).await?;
+    if !has_started {
+        end(&line.world, &line.call, Status::Canceled, 487, "queue");
+    }
+    Ok(has_started)
+}
+
+/// Starts a call whose turn it is, unless it has ended in the queue.
+pub(super) fn start(world: &Arc<World>, call: &Arc<Call>) -> bool {
+    let now = world.time.now_micros();
+    {
+        let mut state = call.state();
+        if state.status.is_final() {
+            return false;
+        }
+        state.started = Some(now);
+    }
+    let queued_ms = u64::try_from((now - call.created) / 1_000).unwrap_or(0);
+    world.journal.record(&Fact::Initiated { sid: &call.sid, queued_ms });
+    callbacks::fire(world, call, Event::Initiated);
+    true
 }
 
 /// Ends a call, once: whoever comes first decides how. Returns whether this was the end.
@@ -73,10 +118,6 @@ pub(crate) fn end_as(
 
 async fn live(mut line: Line) -> Result<(), Interrupt> {
     let (world, call) = (Arc::clone(&line.world), Arc::clone(&line.call));
-    line.during(tokio::time::sleep(call.queue_time)).await?;
-    call.state().started = Some(world.time.now_micros());
-    world.journal.record(&Fact::Initiated { sid: &call.sid });
-    callbacks::fire(&world, &call, Event::Initiated);
     line.pass(world.post_dial).await?;
     let script = world.cast.person(&call.order.to);
     if let Reach::Fails(sip) = script.reach {

@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::journal::PushFact;
+
 const MAX_DATA_BYTES: usize = 4_096;
 const MAX_TTL_SECONDS: f64 = 2_419_200.0;
 
@@ -35,6 +37,19 @@ impl<'a> Message<'a> {
     /// A value of `data`.
     pub(super) fn data(&self, key: &str) -> Option<&'a str> {
         self.data?.get(key)?.as_str()
+    }
+
+    /// What the log says of it, whatever becomes of it.
+    pub(super) fn fact(&self) -> PushFact<'a> {
+        PushFact {
+            token: match self.target {
+                Target::Token(token) => Some(token),
+                Target::Topic => None,
+            },
+            portal: self.data("portal"),
+            challenge: self.data("challenge_id"),
+            ..PushFact::default()
+        }
     }
 }
 

@@ -15,16 +15,32 @@ use crate::call::Status;
 pub(crate) enum Fact<'a> {
     /// The simulator began to serve.
     Started { base_url: &'a str },
-    /// A request to the Calls API was answered, or was made to fail.
-    ApiCall { method: &'a str, path: &'a str, status: u16, fault: Option<&'a str> },
-    /// A call was placed.
-    CallCreated { sid: &'a str, to: &'a str, from: &'a str, url: Option<&'a str>, callback: Option<&'a str> },
+    /// A request to the Calls API was answered, or was made to fail. The status is what carrying it out came to, or
+    /// that of the refusal. `to`, `url` and `callback` are those of a create.
+    ApiCall {
+        method: &'a str,
+        path: &'a str,
+        status: u16,
+        fault: Option<&'a str>,
+        to: Option<&'a str>,
+        url: Option<&'a str>,
+        callback: Option<&'a str>,
+    },
+    /// A call was placed. `queue_ms` is what the customer was told of the wait.
+    CallCreated {
+        sid: &'a str,
+        to: &'a str,
+        from: &'a str,
+        url: Option<&'a str>,
+        callback: Option<&'a str>,
+        queue_ms: u64,
+    },
     /// A call was refused.
     CallRefused { code: u32, to: Option<&'a str>, from: Option<&'a str> },
     /// The request named parameters that the API does not have (Twilio's warning 20001), or bad values of one.
     Ignored { sid: &'a str, parameters: &'a [String] },
-    /// The call left the queue.
-    Initiated { sid: &'a str },
+    /// The call left the queue, after this much real time in it: it starts now.
+    Initiated { sid: &'a str, queued_ms: u64 },
     /// The phone rings.
     Ringing { sid: &'a str },
     /// Somebody or something picked up.
@@ -51,15 +67,8 @@ pub(crate) enum Fact<'a> {
     },
     /// An access token was asked for.
     Token { error: Option<&'a str> },
-    /// A message was accepted or refused.
-    Push {
-        token: Option<&'a str>,
-        device: Option<uuid::Uuid>,
-        portal: Option<&'a str>,
-        challenge: Option<&'a str>,
-        name: Option<&'a str>,
-        error: Option<&'a str>,
-    },
+    /// A message was accepted (it has a name), or was not (it has an error). A fault may have met the answer.
+    Push(PushFact<'a>),
     /// An app asked for its open challenges.
     AppListed { device: uuid::Uuid, challenge: &'a str, status: Option<u16>, open: Option<bool> },
     /// An app answered a challenge.
@@ -71,6 +80,19 @@ pub(crate) enum Fact<'a> {
         status: Option<u16>,
         result: Option<&'a str>,
     },
+}
+
+/// What is known of a message.
+#[derive(Default, Serialize)]
+pub(crate) struct PushFact<'a> {
+    pub(crate) token: Option<&'a str>,
+    pub(crate) device: Option<uuid::Uuid>,
+    pub(crate) portal: Option<&'a str>,
+    pub(crate) challenge: Option<&'a str>,
+    /// The name that FCM gave it.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) error: Option<&'a str>,
+    pub(crate) fault: Option<&'a str>,
 }
 
 /// A call as the log tells it.

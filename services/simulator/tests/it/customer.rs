@@ -1,7 +1,7 @@
 //! The customer's server: serves TwiML by path, records every request, and checks its signature by itself.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -40,17 +40,22 @@ pub(crate) struct Customer {
 struct Desk {
     base_url: String,
     pages: HashMap<String, String>,
+    /// Requests so far, by path.
+    counts: Mutex<HashMap<String, u32>>,
     seen: mpsc::UnboundedSender<Seen>,
 }
 
+const BYE: &str = "<Response><Hangup/></Response>";
+
 impl Customer {
-    /// Serves these pages as `text/xml`; `/status` answers 204, everything else 404.
+    /// Serves these pages as `text/xml`. `/status` answers 204, `/answers/N` the status N, `/recovers/N` 503 to the first
+    /// N requests and then a hang-up, `/hangs` nothing ever, and everything else 404.
     pub(crate) async fn open(pages: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, seen) = mpsc::unbounded_channel();
         let pages = pages.iter().map(|(path, page)| ((*path).to_owned(), (*page).to_owned())).collect();
-        let desk = Arc::new(Desk { base_url: url.clone(), pages, seen: sender });
+        let desk = Arc::new(Desk { base_url: url.clone(), pages, counts: Mutex::default(), seen: sender });
         let app = Router::new().fallback(serve).with_state(desk);
         crate::stage::serve(listener, app);
         Self { url, seen }
@@ -79,6 +84,11 @@ impl Customer {
         }
     }
 
+    /// What has come and was not read yet.
+    pub(crate) fn so_far(&mut self) -> Vec<Seen> {
+        std::iter::from_fn(|| self.seen.try_recv().ok()).collect()
+    }
+
     /// Reads on to the status callback of this status.
     pub(crate) async fn until(&mut self, status: &str) -> Seen {
         loop {
@@ -100,10 +110,29 @@ async fn serve(State(desk): State<Arc<Desk>>, uri: Uri, headers: HeaderMap, body
         idempotency_token: header("i-twilio-idempotency-token"),
     };
     desk.seen.send(seen).unwrap();
-    match desk.pages.get(uri.path()) {
-        Some(page) => ([("content-type", "text/xml; charset=utf-8")], page.clone()).into_response(),
-        None if uri.path() == "/status" => StatusCode::NO_CONTENT.into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
+    let xml = |page: &str| ([("content-type", "text/xml; charset=utf-8")], page.to_owned()).into_response();
+    if let Some(page) = desk.pages.get(uri.path()) {
+        return xml(page);
+    }
+    match uri.path().split('/').collect::<Vec<_>>().as_slice() {
+        ["", "status"] => StatusCode::NO_CONTENT.into_response(),
+        ["", "answers", status] => StatusCode::from_bytes(status.as_bytes()).unwrap().into_response(),
+        ["", "recovers", failures] if desk.count(uri.path()) <= failures.parse().unwrap() => {
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+        ["", "recovers", _] => xml(BYE),
+        ["", "hangs"] => std::future::pending().await,
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+impl Desk {
+    /// Which request for this path this is, from 1.
+    fn count(&self, path: &str) -> u32 {
+        let mut counts = self.counts.lock().unwrap();
+        let count = counts.entry(path.to_owned()).or_default();
+        *count += 1;
+        *count
     }
 }
 

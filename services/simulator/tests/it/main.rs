@@ -13,4 +13,10 @@ mod journal;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
+mod push_faults;
+#[cfg(test)]
+mod queue;
+#[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod webhooks;

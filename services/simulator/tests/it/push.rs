@@ -52,13 +52,18 @@ async fn exchange(stage: &Stage, assertion: &str) -> (u16, Value) {
     answer(stage.client.post(format!("{}/token", stage.url)).form(&form)).await
 }
 
-async fn access_token(stage: &Stage) -> String {
+pub(crate) async fn access_token(stage: &Stage) -> String {
     let (status, body) = exchange(stage, &assertion(stage, |_| {})).await;
     assert_eq!((status, &body["token_type"], &body["expires_in"]), (200, &"Bearer".into(), &3599.into()));
     body["access_token"].as_str().unwrap().to_owned()
 }
 
-async fn send(stage: &Stage, client: &reqwest::Client, token: &str, message: Value) -> (u16, Value) {
+pub(crate) async fn send(
+    stage: &Stage,
+    client: &reqwest::Client,
+    token: &str,
+    message: Value,
+) -> (u16, Value) {
     let url = format!("{}/v1/projects/demo-mfa/messages:send", stage.url);
     answer(client.post(url).bearer_auth(token).json(&json!({ "message": message }))).await
 }

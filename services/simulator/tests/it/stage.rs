@@ -47,8 +47,10 @@ impl Stage {
         let people_path = folder.0.join("people.toml");
         std::fs::write(&people_path, people).unwrap();
         let log = folder.0.join("log.jsonl");
+        let speed =
+            if settings.lines().any(|line| line.starts_with("speed")) { "" } else { "speed = 200.0\n" };
         let file = format!(
-            "[simulator]\nlisten = \"127.0.0.1:0\"\nspeed = 200.0\npeople = \"{}\"\nlog = \"{}\"\n{settings}",
+            "[simulator]\nlisten = \"127.0.0.1:0\"\n{speed}people = \"{}\"\nlog = \"{}\"\n{settings}",
             people_path.display(),
             log.display(),
         );
@@ -88,10 +90,37 @@ impl Stage {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The facts of this name so far.
+    pub(crate) async fn facts(&self, name: &str) -> Vec<Value> {
+        self.log().await.into_iter().filter(|fact| fact["fact"] == name).collect()
+    }
+
+    /// Reads the log until it has this many facts of this name.
+    pub(crate) async fn until_logged(&self, name: &str, count: usize) -> Vec<Value> {
+        let reading = async {
+            loop {
+                let facts = self.facts(name).await;
+                if facts.len() >= count {
+                    return facts;
+                }
+            }
+        };
+        let facts = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        facts.unwrap_or_else(|_| panic!("the log did not come to hold {count} of {name}"))
+    }
+
+    pub(crate) fn create(&self, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        self.client.post(self.api("Calls.json")).basic_auth(ACCOUNT, Some(AUTH_TOKEN)).form(form)
+    }
+
+    /// Sends JSON to `/sim/…` and returns the status of the answer.
+    pub(crate) async fn control(&self, path: &str, body: &Value) -> u16 {
+        let answer = self.client.post(format!("{}/sim/{path}", self.url)).json(body).send().await.unwrap();
+        answer.status().as_u16()
+    }
+
     pub(crate) async fn set_faults(&self, rules: Value) {
-        let plan = serde_json::json!({ "rules": rules });
-        let answer = self.client.post(format!("{}/sim/faults", self.url)).json(&plan).send().await.unwrap();
-        assert_eq!(answer.status(), 204);
+        assert_eq!(self.control("faults", &serde_json::json!({ "rules": rules })).await, 204);
     }
 }
 
