@@ -2,13 +2,14 @@
 # What a run needs from the distribution: says what is missing and installs it with apt-get. Installed services are
 # not started, and services that exist already are not touched.
 
-# packages_of NEED: the Debian and Ubuntu packages of a need; a need is a server or "compiler".
+# packages_of NEED: the Debian and Ubuntu packages of a need; a need is a server, "compiler" or "python".
 packages_of() {
     case $1 in
     rabbitmq) printf 'rabbitmq-server' ;;
     redis) printf 'redis-server' ;;
     postgresql) printf 'postgresql' ;;
     compiler) printf 'gcc libc6-dev' ;;
+    python) printf 'python3 python3-venv' ;;
     esac
 }
 

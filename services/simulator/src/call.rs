@@ -176,6 +176,13 @@ pub(crate) struct State {
     pub(crate) kept_back: Option<callbacks::Callback>,
 }
 
+impl State {
+    /// Begun minutes of a call that was answered and has ended; every answered call is billed for one at least.
+    pub(crate) fn billed_minutes(&self) -> Option<u64> {
+        (self.status == Status::Completed).then(|| self.seconds.div_ceil(60).max(1))
+    }
+}
+
 impl Call {
     pub(crate) fn new(order: Order, created: i64, queue_time: Duration) -> Self {
         let state = State {

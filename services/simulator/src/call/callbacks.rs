@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::webhook::{Hook, Outcome, Parameters};
-use super::{Call, Event, State, Status};
+use super::{Call, Event, State};
 use crate::dates;
 use crate::faults::CallbackFault;
 use crate::ids;
@@ -121,9 +121,7 @@ fn callback_parameters(world: &World, call: &Call, state: &State, event: Event, 
             .extend([("StirStatus", "C".to_owned()), ("StirVerstat", "TN-Validation-Passed-C".to_owned())]),
         Event::Completed => {
             parameters.push(("CallDuration", state.seconds.to_string()));
-            if state.status == Status::Completed {
-                parameters.push(("Duration", state.seconds.div_ceil(60).max(1).to_string()));
-            }
+            parameters.extend(state.billed_minutes().map(|minutes| ("Duration", minutes.to_string())));
             parameters.extend(state.sip.map(|code| ("SipResponseCode", code.to_string())));
         }
     }

@@ -43,7 +43,6 @@ pub(super) fn item(account: &str, call: &Call) -> Value {
 fn body(account: &str, call: &Call, state: &State) -> Value {
     let path = format!("/2010-04-01/Accounts/{account}/Calls/{}", call.sid);
     let (to, from) = (&call.order.to, &call.order.from);
-    let minutes = state.seconds.div_ceil(60);
     let updated = state.ended.or(state.answered).or(state.started).unwrap_or(call.created);
     let subresources: serde_json::Map<_, _> =
         SUBRESOURCES.iter().map(|name| (snake_case(name), json!(format!("{path}/{name}.json")))).collect();
@@ -62,7 +61,7 @@ fn body(account: &str, call: &Call, state: &State) -> Value {
         "start_time": state.started.map(dates::rfc2822),
         "end_time": state.ended.map(dates::rfc2822),
         "duration": state.ended.map(|_| state.seconds.to_string()),
-        "price": state.ended.filter(|_| minutes > 0).map(|_| price(minutes)),
+        "price": state.billed_minutes().map(price),
         "price_unit": "USD",
         "queue_time": call.queue_time.as_millis().to_string(),
         "answered_by": state.answered_by,
