@@ -15,7 +15,7 @@ python_environment() {
     python3 -m venv "$folder" || return 1
     if ! "$folder/bin/pip" install --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
         --retries 2 --timeout 30 -r "$requirements"; then
-        printf '\n%s\n' "The packages of $requirements could not be installed from PyPI; pip says why above." \
+        printf '%s\n' '' "The packages of $requirements could not be installed from PyPI; pip says why above." \
             'This check needs them once. Without access to PyPI, give pip a mirror (PIP_INDEX_URL) or the wheels (PIP_FIND_LINKS).'
         return 1
     fi

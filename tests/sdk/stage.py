@@ -57,9 +57,9 @@ def until(reached, what):
 
 
 class Simulator:
-    """A simulator on a port of its own, 200 times as fast as life."""
+    """A simulator on a port of its own, 200 times as fast as life, with these settings beside the usual."""
 
-    def __init__(self):
+    def __init__(self, **more):
         self._folder = tempfile.TemporaryDirectory(prefix="fleet-sdk-")
         folder = pathlib.Path(self._folder.name)
         (folder / "people.toml").write_text(PEOPLE)
@@ -72,7 +72,7 @@ class Simulator:
             "PEOPLE": str(folder / "people.toml"),
             "LOG": str(folder / "log.jsonl"),
             "SPEED": "200.0",
-        }
+        } | more
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
         environment |= {f"FLEET_SIMULATOR__{name}": value for name, value in settings.items()}
         with open(folder / "output", "wb") as output:
@@ -116,6 +116,7 @@ class Request:
         self.form = dict(urllib.parse.parse_qsl(body, keep_blank_values=True))
         self.query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(handler.path).query, keep_blank_values=True))
         self.signature = handler.headers["X-Twilio-Signature"]
+        self.signature_settings = handler.headers["X-Twilio-Webhooks-Signature-Settings"]
 
 
 class Customer:
@@ -162,11 +163,13 @@ class Customer:
 
 
 class Case(unittest.TestCase):
-    """A simulator, a customer and a client for each class of tests."""
+    """A simulator and a client for each class of tests, a customer for each test."""
+
+    SETTINGS = {}
 
     @classmethod
     def setUpClass(cls):
-        cls.simulator = Simulator()
+        cls.simulator = Simulator(**cls.SETTINGS)
         cls.addClassCleanup(cls.simulator.stop)
         cls.client = cls.client_with(AUTH_TOKEN)
 

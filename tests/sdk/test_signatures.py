@@ -1,6 +1,6 @@
 """The SDK's RequestValidator accepts the signatures of real requests, and no forged one."""
 
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator, get_signature_algorithm
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from stage import ANSWERS, AUTH_TOKEN, BUSY, FROM, Case
@@ -34,6 +34,7 @@ class Signatures(Case):
         requests = self.conversation()
         self.assertEqual(sorted(request.path for request in requests), ["/digits"] + ["/status"] * 4 + ["/voice"])
         for request in requests:
+            self.assertIsNone(request.signature_settings)
             self.assertTrue(self.validator.validate(request.url, request.form, request.signature), request.url)
         digits = next(request for request in requests if request.path == "/digits")
         self.assertEqual((digits.form["Digits"], digits.form["FinishedOnKey"]), ("1234", "#"))
@@ -67,3 +68,18 @@ class Signatures(Case):
                 self.assertFalse(self.validator.validate(url, form, signature), f"{request.path}: {what}")
             stranger = RequestValidator("another-token")
             self.assertFalse(stranger.validate(request.url, request.form, request.signature), "another key")
+
+
+class SharedKeySignatures(Case):
+    SETTINGS = {"SHARED_KEY": "a-secret-for-webhooks"}
+
+    def test_webhooks_are_signed_with_the_algorithm_that_their_header_names(self):
+        self.place(BUSY, status_callback=f"{self.customer.url}/status?{QUERY}")
+        (request,) = self.customer.requests(1)
+        algorithm = get_signature_algorithm(request.signature_settings)
+        self.assertEqual(algorithm, HMAC_SHA256)
+        shared_key, auth_token = RequestValidator(self.SETTINGS["SHARED_KEY"]), RequestValidator(AUTH_TOKEN)
+        self.assertTrue(shared_key.validate(request.url, request.form, request.signature, algorithm))
+        self.assertFalse(shared_key.validate(request.url, request.form, request.signature, HMAC_SHA1))
+        self.assertFalse(auth_token.validate(request.url, request.form, request.signature, algorithm))
+        self.assertFalse(shared_key.validate(request.url, request.form | {"To": "+1"}, request.signature, algorithm))

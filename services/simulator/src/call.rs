@@ -10,7 +10,7 @@ pub(crate) mod life;
 mod line;
 mod overrides;
 pub(crate) mod queue;
-mod signature;
+pub(crate) mod signature;
 mod twiml;
 pub(crate) mod webhook;
 
@@ -116,6 +116,8 @@ pub(crate) enum Source {
 pub(crate) struct Detection {
     /// Wait for the end of the machine's greeting.
     pub(crate) until_message_end: bool,
+    /// After this much carrier time the answer is `unknown`.
+    pub(crate) timeout: Duration,
     pub(crate) report: Report,
 }
 
@@ -168,6 +170,8 @@ pub(crate) struct State {
     /// Seconds of carrier time from the answer to the end.
     pub(crate) seconds: u64,
     pub(crate) sip: Option<u16>,
+    /// Who or what ended it, in the words of the log.
+    pub(crate) ended_by: Option<&'static str>,
     pub(crate) answered_by: Option<&'static str>,
     /// A document that an update wants performed now.
     pub(crate) redirect: Option<Source>,
@@ -193,6 +197,7 @@ impl Call {
             ended: None,
             seconds: 0,
             sip: None,
+            ended_by: None,
             answered_by: None,
             redirect: None,
             status_callback: order.status_callback.clone(),

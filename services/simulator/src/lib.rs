@@ -32,6 +32,7 @@ pub use credentials::{new_device_key, swarm_public_key, write_credentials};
 pub use settings::{DEFAULTS, Settings, SwarmConduct};
 
 use call::queue::Queue;
+use call::signature::Secret;
 use call::{Call, CallBook, Status};
 use journal::{Fact, Journal, RememberedCall};
 use world::World;
@@ -84,11 +85,12 @@ fn world(settings: &Settings, shared: &Shared<'_>, queue: Queue) -> anyhow::Resu
         accounts: twilio::Accounts::new(settings),
         post_dial: settings.post_dial,
         provider_delay: settings.provider_delay,
+        hang_up_calls_action: settings.hang_up_calls_action,
         time: carrier_time::CarrierTime::new(context.clock.clone(), settings.speed),
         queue,
         calls: CallBook::new(settings.keep_calls),
         cast: cast::Cast::load(settings)?,
-        webhooks: call::webhook::Webhooks::new(settings.auth_token.expose_secret(), settings.network_speed),
+        webhooks: call::webhook::Webhooks::new(webhook_secret(settings), settings.network_speed),
         fcm: fcm::Fcm { project: settings.project.clone(), tokens: tokens.map_err(anyhow::Error::msg)? },
         apps: app::Apps::new(&settings.app_url)?,
         faults: faults::Faults::default(),
@@ -97,6 +99,15 @@ fn world(settings: &Settings, shared: &Shared<'_>, queue: Queue) -> anyhow::Resu
         tasks: context.tasks.clone(),
         stop: context.stop.clone(),
     })
+}
+
+fn webhook_secret(settings: &Settings) -> Secret {
+    let shared_key = settings.shared_key.expose_secret();
+    if shared_key.is_empty() {
+        Secret::AuthToken(settings.auth_token.expose_secret().to_owned())
+    } else {
+        Secret::SharedKey(shared_key.to_owned())
+    }
 }
 
 fn router(world: &Arc<World>) -> Router {

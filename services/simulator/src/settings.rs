@@ -30,6 +30,14 @@ pub struct Settings {
     pub test_auth_token: SecretString,
     /// Numbers that the account owns; empty for all.
     pub numbers: Vec<String>,
+    /// Prefixes of the countries that may be called; empty for all.
+    pub geo_permissions: Vec<String>,
+    /// Callees that a trial account has verified; empty for an account that is not on trial.
+    pub trial_verified: Vec<String>,
+    /// The secret that webhooks are signed with in place of `auth_token`; empty for none.
+    pub shared_key: SecretString,
+    /// Whether a Gather's action hears of a callee who hangs up.
+    pub hang_up_calls_action: bool,
     /// The Firebase project.
     pub project: String,
     /// The file with the scripts; empty for none.

@@ -1,12 +1,14 @@
 //! Twilio's REST API for calls, under `/2010-04-01/Accounts/{sid}/`.
 //!
-//! `order` validates what a call is created from, `resource` shows a call, `list` finds calls, `error` has the
-//! error bodies. What then happens on the phone is in `call`.
+//! `order` validates what a call is created from, `permissions` whether the account may place it, `update` changes a call,
+//! `resource` shows it, `list` finds calls, `error` has the error bodies. What then happens on the phone is in `call`.
 
 mod error;
 mod list;
 mod order;
+mod permissions;
 mod resource;
+mod update;
 
 use std::sync::Arc;
 
@@ -19,19 +21,20 @@ use axum::routing::{any, get};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::call::{Call, Hook, Method, Source, Status, life};
+use crate::call::{Call, Method, life};
 use crate::journal::Fact;
 use crate::settings::Settings;
 use crate::world::World;
 
 pub(crate) use error::TwilioError;
+use permissions::Permissions;
 
 /// Who may use the API.
 pub(crate) struct Accounts {
     live: Account,
     test: Option<Account>,
-    /// Numbers that the live account owns; empty for all.
-    pub(crate) numbers: Vec<String>,
+    /// What the live account may do.
+    permissions: Permissions,
 }
 
 struct Account {
@@ -61,7 +64,7 @@ impl Accounts {
         Self {
             live: account(&settings.account_sid, settings.auth_token.expose_secret()),
             test,
-            numbers: settings.numbers.clone(),
+            permissions: Permissions::new(settings),
         }
     }
 
@@ -82,10 +85,13 @@ impl Accounts {
 /// The routes.
 pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
-        .route("/2010-04-01/Accounts/{account}/Calls.json", get(list_calls).post(create_call))
+        .route(
+            "/2010-04-01/Accounts/{account}/Calls.json",
+            get(list_calls).post(create_call).fallback(not_allowed),
+        )
         .route(
             "/2010-04-01/Accounts/{account}/Calls/{call}",
-            get(fetch_call).post(update_call).delete(delete_call),
+            get(fetch_call).post(update_call).delete(delete_call).fallback(not_allowed),
         )
         .route("/2010-04-01/{*path}", any(nothing_here))
 }
@@ -100,7 +106,7 @@ async fn create_call(
 ) -> Answer {
     let credentials = world.accounts.authenticate(&headers, &account)?;
     let form = Form::parse(&body);
-    let placed = order::read(&form, &world.accounts.numbers, credentials).and_then(|order| {
+    let placed = order::read(&form, &world.accounts.permissions, credentials).and_then(|order| {
         match world.cast.person(&order.to).api_error {
             Some(code) => Err(TwilioError::about(code, &order.to)),
             None => Ok(order),
@@ -117,6 +123,9 @@ async fn create_call(
     let ignored = form.ignored();
     if !ignored.is_empty() {
         world.journal.record(&Fact::Ignored { sid: &call.sid, parameters: &ignored });
+    }
+    for (code, text) in form.warnings() {
+        world.journal.record(&Fact::Notification { sid: &call.sid, code, text });
     }
     Ok((StatusCode::CREATED, resource::created(&account, &call)).into_response())
 }
@@ -152,7 +161,7 @@ async fn update_call(
 ) -> Answer {
     live_only(world.accounts.authenticate(&headers, &account)?)?;
     let call = find(&world, &name, &uri)?;
-    change(&world, &call, &Form::parse(&body))?;
+    update::change(&world, &call, &Form::parse(&body))?;
     Ok(resource::current(&account, &call).into_response())
 }
 
@@ -175,6 +184,10 @@ async fn nothing_here(uri: Uri) -> TwilioError {
     TwilioError::about(20404, uri.path())
 }
 
+async fn not_allowed() -> TwilioError {
+    TwilioError::of(20004)
+}
+
 /// Test credentials can create calls and nothing else.
 fn live_only(credentials: Credentials) -> Result<(), TwilioError> {
     match credentials {
@@ -186,51 +199,6 @@ fn live_only(credentials: Credentials) -> Result<(), TwilioError> {
 fn find(world: &World, name: &str, uri: &Uri) -> Result<Arc<Call>, TwilioError> {
     let call = name.strip_suffix(".json").and_then(|sid| world.calls.get(sid));
     call.ok_or_else(|| TwilioError::about(20404, uri.path()))
-}
-
-/// Carries out an update: hang up, cancel, or perform another document.
-fn change(world: &Arc<World>, call: &Arc<Call>, form: &Form) -> Result<(), TwilioError> {
-    if let Some(wanted) = form.get("Status") {
-        return hang_up(world, call, wanted);
-    }
-    if call.state().status.is_final() {
-        return Err(TwilioError::of(21220));
-    }
-    let source = match (form.get("Url"), form.get("Twiml")) {
-        (Some(url), _) => Source::Url(Hook { url: url.to_owned(), method: form.method("Method")? }),
-        (None, Some(text)) => Source::Text(text.to_owned()),
-        (None, None) => return Ok(()),
-    };
-    let mut state = call.state();
-    if state.status != Status::InProgress {
-        return Err(TwilioError::of(21220));
-    }
-    if let (Source::Url(_), Some(url)) = (&source, form.get("StatusCallback")) {
-        let method = form.method("StatusCallbackMethod")?;
-        state.status_callback = Some(Hook { url: url.to_owned(), method });
-    }
-    state.redirect = Some(source);
-    drop(state);
-    call.wake();
-    Ok(())
-}
-
-/// Hangs up. `canceled` leaves an answered call alone, and says nothing about it.
-fn hang_up(world: &Arc<World>, call: &Arc<Call>, wanted: &str) -> Result<(), TwilioError> {
-    let answered_too = match wanted {
-        "canceled" => false,
-        "completed" => true,
-        _ => return Err(TwilioError::of(20422)),
-    };
-    let mut left_alone = false;
-    let ended = life::end_as(world, call, "api", |status| {
-        if status != Status::InProgress {
-            return Some((Status::Canceled, 487));
-        }
-        left_alone = !answered_too;
-        answered_too.then_some((Status::Completed, 200))
-    });
-    if ended || left_alone { Ok(()) } else { Err(TwilioError::of(21220)) }
 }
 
 /// Names and values of a form or a query, in their order.
@@ -264,5 +232,19 @@ impl Form {
         let no_event = |value: &&str| order::event(value).is_none();
         let no_events = self.all("StatusCallbackEvent").filter(no_event);
         unknown.cloned().chain(no_events.map(|value| format!("StatusCallbackEvent={value}"))).collect()
+    }
+
+    /// What Twilio warns of in a create that it accepts.
+    fn warnings(&self) -> impl Iterator<Item = (u32, &'static str)> {
+        let has = |name: &str| self.get(name).is_some();
+        let nobody_is_told = self.get("MachineDetection").is_some()
+            && self.get("AsyncAmd") == Some("true")
+            && !has("AsyncAmdStatusCallback");
+        [
+            (has("Url") && has("Twiml"), 32019, "Twiml is ignored beside Url"),
+            (nobody_is_told, 21262, "AsyncAmd without AsyncAmdStatusCallback"),
+        ]
+        .into_iter()
+        .filter_map(|(holds, code, text)| holds.then_some((code, text)))
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) accounts: Accounts,
     pub(crate) post_dial: Duration,
     pub(crate) provider_delay: Duration,
+    /// Whether a Gather's action hears of a callee who hangs up.
+    pub(crate) hang_up_calls_action: bool,
     pub(crate) time: CarrierTime,
     pub(crate) queue: Queue,
     pub(crate) calls: CallBook,

@@ -107,6 +107,8 @@ impl Conversation {
             (true, false) => (Duration::from_secs(4), "machine_start"),
             (true, true) => (Duration::from_secs(12), "machine_end_beep"),
         };
+        let (takes, answered_by) =
+            if takes > detection.timeout { (detection.timeout, "unknown") } else { (takes, answered_by) };
         match detection.report.clone() {
             // The callee hears silence until the machine is sure.
             Report::BeforeTwiml => {
@@ -202,7 +204,11 @@ impl Conversation {
                     return Ok(follow(obtained, Some(url), *method, Vec::new()));
                 }
                 Verb::Gather(gather) => {
-                    if let Some(extra) = self.gather(gather).await? {
+                    let heard = self.gather(gather).await;
+                    if heard == Err(Interrupt::Over) {
+                        self.tell_of_hang_up(obtained, gather).await;
+                    }
+                    if let Some(extra) = heard? {
                         return Ok(follow(obtained, gather.action.as_deref(), gather.method, extra));
                     }
                 }
@@ -237,6 +243,26 @@ impl Conversation {
             ("FinishedOnKey", finished_on.map(String::from).unwrap_or_default()),
             ("msg", "Gather End".to_owned()),
         ]))
+    }
+
+    /// Requests the action of the prompt at which the callee has hung up, if it is to hear of that. No document that it
+    /// answers can be performed any more.
+    async fn tell_of_hang_up(&self, obtained: &Obtained, gather: &Gather) {
+        let (world, call) = (&self.line.world, &self.line.call);
+        if !world.hang_up_calls_action || call.state().ended_by != Some("callee") {
+            return;
+        }
+        let extra = vec![("Digits", String::new()), ("msg", "Gather End".to_owned())];
+        let Ok(Next::Perform(Request { source: Source::Url(hook), extra })) =
+            follow(obtained, gather.action.as_deref(), gather.method, extra)
+        else {
+            return;
+        };
+        let mut parameters = call_parameters(&world.account_sid, call, Status::Completed.word());
+        parameters.extend(extra);
+        let outcome = world.webhooks.send(&hook, &parameters).await;
+        let status = outcome.result.as_ref().ok().map(|reply| reply.status);
+        world.journal.record(&Fact::Fetched { sid: &call.sid, url: &hook.url, status, tries: outcome.tries });
     }
 
     fn notify(&self, note: &Failure) {

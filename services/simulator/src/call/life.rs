@@ -84,7 +84,7 @@ pub(super) fn start(world: &Arc<World>, call: &Arc<Call>) -> bool {
 }
 
 /// Ends a call, once: whoever comes first decides how. Returns whether this was the end.
-pub(crate) fn end(world: &Arc<World>, call: &Arc<Call>, status: Status, sip: u16, by: &str) -> bool {
+pub(crate) fn end(world: &Arc<World>, call: &Arc<Call>, status: Status, sip: u16, by: &'static str) -> bool {
     end_as(world, call, by, |_| Some((status, sip)))
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn end(world: &Arc<World>, call: &Arc<Call>, status: Status, sip: u16
 pub(crate) fn end_as(
     world: &Arc<World>,
     call: &Arc<Call>,
-    by: &str,
+    by: &'static str,
     decide: impl FnOnce(Status) -> Option<(Status, u16)>,
 ) -> bool {
     let now = world.time.now_micros();
@@ -107,6 +107,7 @@ pub(crate) fn end_as(
         state.ended = Some(now);
         state.seconds = seconds;
         state.sip = Some(sip);
+        state.ended_by = Some(by);
         (status, Some(sip), seconds)
     };
     world.journal.record(&Fact::Ended { sid: &call.sid, status, sip, seconds, by });

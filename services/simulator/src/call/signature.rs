@@ -1,4 +1,4 @@
-//! `X-Twilio-Signature`: HMAC-SHA1 over the URL as configured and the POST parameters.
+//! `X-Twilio-Signature`: an HMAC over the URL as configured and the POST parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,37 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
+/// The id that webhooks name as their SharedKey's.
+const SHARED_KEY_ID: &str = "webhooks_sharedkey_00000000000000000000000001";
+
+/// What webhooks are signed with.
+#[derive(Clone, Debug)]
+pub(crate) enum Secret {
+    /// The account's: HMAC-SHA1.
+    AuthToken(String),
+    /// One that was made for webhooks: HMAC-SHA256.
+    SharedKey(String),
+}
+
+impl Secret {
+    /// The value of `X-Twilio-Webhooks-Signature-Settings`, which only a shared key has.
+    pub(crate) fn settings(&self) -> Option<String> {
+        match self {
+            Self::AuthToken(_) => None,
+            Self::SharedKey(_) => Some(format!("key={SHARED_KEY_ID},algorithm=HMAC_SHA256")),
+        }
+    }
+
+    fn key(&self) -> hmac::Key {
+        match self {
+            Self::AuthToken(token) => hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes()),
+            Self::SharedKey(secret) => hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+        }
+    }
+}
+
 /// The signature of a request to `url`; `posted` is empty for GET.
-pub(crate) fn sign(auth_token: &str, url: &str, posted: &[(&str, &str)]) -> String {
+pub(crate) fn sign(secret: &Secret, url: &str, posted: &[(&str, &str)]) -> String {
     let mut text = signed_url(url);
     // Names in byte order; of a repeated name, the set of its values, sorted.
     let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -20,8 +49,7 @@ pub(crate) fn sign(auth_token: &str, url: &str, posted: &[(&str, &str)]) -> Stri
             text.push_str(value);
         }
     }
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, auth_token.as_bytes());
-    STANDARD.encode(hmac::sign(&key, text.as_bytes()))
+    STANDARD.encode(hmac::sign(&secret.key(), text.as_bytes()))
 }
 
 /// The URL as Voice signs it: without fragment and user, and with https without its port.
@@ -51,10 +79,10 @@ mod tests {
     ];
 
     fn check(token: &str, url: &str, posted: &[(&str, &str)], expected: &str) {
-        assert_eq!(sign(token, url, posted), expected, "{url}");
+        assert_eq!(sign(&Secret::AuthToken(token.to_owned()), url, posted), expected, "{url}");
     }
 
-    /// V1, V2, V3 and V4: what Twilio's own validator computes for form posts.
+    /// V1, V2, V2s, V3 and V4: what Twilio's own validator computes for form posts.
     #[test]
     fn form_posts_sign_as_twilios_helper_does() {
         let documented = [
@@ -83,6 +111,9 @@ mod tests {
             ("msg", "Gather End"),
         ];
         check(T, &format!("{B}/gather?txn=7b1e&attempt=2"), &gather, "HY2yztc3emt5StoP+gZJwPkaQ/U=");
+        let shared = Secret::SharedKey(T.to_owned());
+        let signed = sign(&shared, &format!("{B}/gather?txn=7b1e&attempt=2"), &gather);
+        assert_eq!(signed, "Mkr7O/1lb7gG/m16tSk0QdxEPrc2YaZBLphslFXckXg=");
         let unicode = [
             ("CallSid", "CA00000000000000000000000000000008"),
             ("CallerCity", "ZÜRICH"),

@@ -10,7 +10,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
 use super::overrides::Overrides;
-use super::signature;
+use super::signature::{self, Secret};
 use super::twiml::MAX_BYTES;
 
 const MAX_REDIRECTS: u32 = 10;
@@ -122,7 +122,7 @@ impl Trouble {
 pub(crate) struct Webhooks {
     /// By connect time-out and whether TLS names the server, both of which are a client's own.
     clients: Mutex<HashMap<(Duration, bool), Client>>,
-    auth_token: String,
+    secret: Secret,
     /// How much faster than life the time-outs are.
     speed: f64,
 }
@@ -130,7 +130,7 @@ pub(crate) struct Webhooks {
 /// One request on its way, however often it is tried.
 struct Sending<'a> {
     client: Client,
-    auth_token: &'a str,
+    secret: &'a Secret,
     hook: &'a Hook,
     parameters: &'a Parameters,
     idempotency_token: &'a str,
@@ -139,8 +139,8 @@ struct Sending<'a> {
 }
 
 impl Webhooks {
-    pub(crate) fn new(auth_token: &str, speed: f64) -> Self {
-        Self { clients: Mutex::default(), auth_token: auth_token.to_owned(), speed }
+    pub(crate) fn new(secret: Secret, speed: f64) -> Self {
+        Self { clients: Mutex::default(), secret, speed }
     }
 
     /// Sends until it is answered or Twilio would give up.
@@ -163,10 +163,8 @@ impl Webhooks {
             return Outcome { result: Err(Trouble::Connect), tries: 0 };
         };
         let give_up = Instant::now() + overrides.total;
-        let auth_token = &self.auth_token;
-        Sending { client, auth_token, hook, parameters, idempotency_token, overrides, give_up }
-            .outcome()
-            .await
+        let secret = &self.secret;
+        Sending { client, secret, hook, parameters, idempotency_token, overrides, give_up }.outcome().await
     }
 
     fn client(&self, overrides: &Overrides) -> reqwest::Result<Client> {
@@ -224,14 +222,18 @@ impl Sending<'_> {
         let request = match hook.method {
             Method::Get => {
                 url.query_pairs_mut().extend_pairs(parameters);
-                let signature = signature::sign(self.auth_token, url.as_str(), &[]);
+                let signature = signature::sign(self.secret, url.as_str(), &[]);
                 self.client.get(url).header("X-Twilio-Signature", signature)
             }
             Method::Post => {
                 let posted: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                let signature = signature::sign(self.auth_token, &hook.url, &posted);
+                let signature = signature::sign(self.secret, &hook.url, &posted);
                 self.client.post(url).form(&posted).header("X-Twilio-Signature", signature)
             }
+        };
+        let request = match self.secret.settings() {
+            Some(settings) => request.header("X-Twilio-Webhooks-Signature-Settings", settings),
+            None => request,
         };
         Ok(request.header("I-Twilio-Idempotency-Token", self.idempotency_token))
     }

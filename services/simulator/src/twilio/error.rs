@@ -26,6 +26,7 @@ impl TwilioError {
         match self.code {
             20003 => StatusCode::UNAUTHORIZED,
             20005 | 20006 | 20008 | 20010 | 20403 => StatusCode::FORBIDDEN,
+            20004 => StatusCode::METHOD_NOT_ALLOWED,
             20404 => StatusCode::NOT_FOUND,
             20009 | 20409 => StatusCode::CONFLICT,
             20422 => StatusCode::UNPROCESSABLE_ENTITY,
@@ -59,6 +60,7 @@ fn message(code: u32, subject: &str) -> String {
     let fixed = match code {
         10004 => "Call concurrency limit exceeded",
         20003 => "Authenticate",
+        20004 => "Method not allowed",
         20005 => "Account not active",
         20006 => "Access Denied",
         20008 => "Resource not accessible with Test Account Credentials",

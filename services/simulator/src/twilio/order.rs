@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Credentials, Form, TwilioError};
+use super::{Credentials, Form, Permissions, TwilioError};
 use crate::call::{Detection, Event, Hook, Order, Report, Source};
 
 /// Parameters that the API has. Those that this simulator does not act on are accepted in silence.
@@ -27,14 +27,23 @@ pub(super) fn event(word: &str) -> Option<Event> {
 }
 
 /// Reads an order, or says what Twilio says.
-pub(super) fn read(form: &Form, owned: &[String], credentials: Credentials) -> Result<Order, TwilioError> {
+pub(super) fn read(
+    form: &Form,
+    permissions: &Permissions,
+    credentials: Credentials,
+) -> Result<Order, TwilioError> {
     let to = form.get("To").ok_or(TwilioError::of(21201))?;
-    let source = source(form)?;
+    // No application exists in this account.
+    let without = if form.get("ApplicationSid").is_some() { 21218 } else { 21205 };
+    let source = source(form)?.ok_or(TwilioError::of(without))?;
     let from = form.get("From").ok_or(TwilioError::of(21213))?;
-    let from = caller(from, owned, credentials)?;
+    let from = caller(from, permissions, credentials)?;
     let to = callee(to)?;
     if to == from {
         return Err(TwilioError::about(21211, &to));
+    }
+    if credentials == Credentials::Live {
+        permissions.check_callee(&to)?;
     }
     let send_digits = form.get("SendDigits").unwrap_or("").to_owned();
     let playable = |key: char| matches!(key, '0'..='9' | 'A'..='D' | '#' | '*' | 'w' | 'W');
@@ -55,22 +64,19 @@ pub(super) fn read(form: &Form, owned: &[String], credentials: Credentials) -> R
     })
 }
 
-fn source(form: &Form) -> Result<Source, TwilioError> {
+/// The document: a URL, or else a text.
+pub(super) fn source(form: &Form) -> Result<Option<Source>, TwilioError> {
     if let Some(url) = hook(form, "Url", "Method")? {
-        return Ok(Source::Url(url));
+        return Ok(Some(Source::Url(url)));
     }
-    if let Some(text) = form.get("Twiml") {
-        if text.chars().count() > 4_000 {
-            return Err(TwilioError::of(32018));
-        }
-        return Ok(Source::Text(text.to_owned()));
+    match form.get("Twiml") {
+        Some(text) if text.chars().count() > 4_000 => Err(TwilioError::of(32018)),
+        text => Ok(text.map(|text| Source::Text(text.to_owned()))),
     }
-    // No application exists in this account.
-    Err(TwilioError::of(if form.get("ApplicationSid").is_some() { 21218 } else { 21205 }))
 }
 
 /// A webhook's URL and method. Host names must be real ones, without underscores.
-fn hook(form: &Form, url_name: &str, method_name: &str) -> Result<Option<Hook>, TwilioError> {
+pub(super) fn hook(form: &Form, url_name: &str, method_name: &str) -> Result<Option<Hook>, TwilioError> {
     let method = form.method(method_name)?;
     let Some(url) = form.get(url_name) else { return Ok(None) };
     let parsed = reqwest::Url::parse(url).map_err(|_| TwilioError::of(21205))?;
@@ -90,7 +96,7 @@ fn events(form: &Form) -> Vec<Event> {
 fn seconds(form: &Form, name: &str, default: u64, max: u64) -> Result<Duration, TwilioError> {
     let Some(text) = form.get(name) else { return Ok(Duration::from_secs(default)) };
     match text.parse() {
-        Ok(seconds) if seconds <= max => Ok(Duration::from_secs(seconds)),
+        Ok(seconds) if (1..=max).contains(&seconds) => Ok(Duration::from_secs(seconds)),
         Ok(_) | Err(_) => Err(TwilioError::of(21208)),
     }
 }
@@ -117,16 +123,17 @@ fn detection(form: &Form) -> Result<Option<Detection>, TwilioError> {
     let report = hook(form, "AsyncAmdStatusCallback", "AsyncAmdStatusCallbackMethod")?;
     let is_async = form.get("AsyncAmd") == Some("true");
     let report = if is_async { Report::WhileTheCallGoesOn(report) } else { Report::BeforeTwiml };
-    Ok(Some(Detection { until_message_end, report }))
+    let timeout = form.get("MachineDetectionTimeout").and_then(|text| text.parse().ok()).unwrap_or(30);
+    Ok(Some(Detection { until_message_end, timeout: Duration::from_secs(timeout), report }))
 }
 
-fn caller(number: &str, owned: &[String], credentials: Credentials) -> Result<String, TwilioError> {
+fn caller(number: &str, permissions: &Permissions, credentials: Credentials) -> Result<String, TwilioError> {
     let Some(number_read) = e164(number) else { return Err(TwilioError::about(21212, number)) };
     if number_read == "+15005550001" {
         return Err(TwilioError::about(21212, number));
     }
     let is_owned = match credentials {
-        Credentials::Live => owned.is_empty() || owned.contains(&number_read),
+        Credentials::Live => permissions.owns(&number_read),
         Credentials::Test => number_read == TEST_FROM,
     };
     if is_owned { Ok(number_read) } else { Err(TwilioError::about(21210, number)) }
@@ -168,8 +175,12 @@ mod tests {
     const BASE: &str = "To=%2B14155550123&From=%2B15005550006&Url=https%3A%2F%2Fmfa.example.org%2Fvoice";
 
     fn refusal(form: &str, credentials: Credentials) -> Option<u32> {
-        let owned = ["+15005550006".to_owned()];
-        read(&Form::parse(form.as_bytes()), &owned, credentials).err().map(|error| error.code)
+        let permissions = Permissions::of(
+            &["+15005550006"],
+            &["+1", "+49"],
+            &["+14155550123", "+493055501234", "+4930999"],
+        );
+        read(&Form::parse(form.as_bytes()), &permissions, credentials).err().map(|error| error.code)
     }
 
     #[test]
@@ -186,7 +197,12 @@ mod tests {
             (format!("To=911&From=%2B15005550006&{url}"), Some(21202)),
             (format!("{BASE}&SendDigits=12x"), Some(21206)),
             (format!("{BASE}&SendDigits={}", "w".repeat(33)), Some(21206)),
+            (format!("To=%2B442079460123&From=%2B15005550006&{url}&Timeout=0"), Some(21215)),
+            (format!("To=%2B14155550199&From=%2B15005550006&{url}&Timeout=0"), Some(21219)),
+            (format!("To=%2B493055501234&From=%2B15005550006&{url}"), None),
             (format!("{BASE}&Timeout=601"), Some(21208)),
+            (format!("{BASE}&Timeout=0"), Some(21208)),
+            (format!("{BASE}&Timeout=600"), None),
             (format!("{BASE}&Method=PUT"), Some(21209)),
             (format!("{BASE}&MachineDetection=yes"), Some(21234)),
             (format!("{BASE}&MachineDetection=Enable&MachineDetectionTimeout=2"), Some(21234)),

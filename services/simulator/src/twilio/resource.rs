@@ -26,6 +26,7 @@ pub(super) fn created(account: &str, call: &Call) -> Json<Value> {
     let mut body = body(account, call, &state);
     body["date_created"] = Value::Null;
     body["date_updated"] = Value::Null;
+    body["caller_name"] = Value::Null;
     Json(body)
 }
 
@@ -65,7 +66,7 @@ fn body(account: &str, call: &Call, state: &State) -> Value {
         "price_unit": "USD",
         "queue_time": call.queue_time.as_millis().to_string(),
         "answered_by": state.answered_by,
-        "caller_name": null,
+        "caller_name": "",
         "forwarded_from": null,
         "group_sid": null,
         "parent_call_sid": null,

@@ -20,10 +20,14 @@ use crate::stage::AUTH_TOKEN;
 /// A request that came in.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    pub(crate) url: String,
     pub(crate) path: String,
     pub(crate) form: BTreeMap<String, String>,
+    /// Whether the signature is the auth token's.
     pub(crate) is_signed: bool,
+    pub(crate) signature: String,
     pub(crate) idempotency_token: String,
+    pub(crate) signature_settings: String,
 }
 
 impl Seen {
@@ -103,11 +107,15 @@ impl Customer {
 async fn serve(State(desk): State<Arc<Desk>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let pairs: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
     let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+    let url = format!("{}{uri}", desk.base_url);
     let seen = Seen {
         path: uri.path().to_owned(),
-        is_signed: header("x-twilio-signature") == signature(&format!("{}{uri}", desk.base_url), &pairs),
+        is_signed: header("x-twilio-signature") == signature(&url, &pairs),
+        signature: header("x-twilio-signature"),
+        url,
         form: pairs.into_iter().collect(),
         idempotency_token: header("i-twilio-idempotency-token"),
+        signature_settings: header("x-twilio-webhooks-signature-settings"),
     };
     desk.seen.send(seen).unwrap();
     let xml = |page: &str| ([("content-type", "text/xml; charset=utf-8")], page.to_owned()).into_response();

@@ -1,9 +1,10 @@
 //! Faults on demand in the Calls API and in status callbacks, seen from the customer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::customer::Customer;
 use crate::stage::{ACCOUNT, AUTH_TOKEN, FROM, Stage, answer};

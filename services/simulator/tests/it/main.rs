@@ -3,6 +3,8 @@
 //! Nothing here uses the simulator's code but `start` and the credentials; signatures are checked independently.
 
 #[cfg(test)]
+mod callbacks;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod customer;
@@ -11,11 +13,15 @@ mod faults;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod prompts;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod push_faults;
 #[cfg(test)]
 mod queue;
+#[cfg(test)]
+mod resources;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Faults on demand in FCM and in the OAuth endpoint before it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::push::{access_token, send};
 use crate::stage::Stage;

@@ -1,12 +1,13 @@
 //! The customer's server is down, broken or slow: what is tried again, how often, and what becomes of the call.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fleet_lifecycle::{Stop, Tasks};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::customer::Customer;
 use crate::stage::{FROM, Stage};
