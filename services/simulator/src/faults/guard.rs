@@ -57,14 +57,15 @@ pub(crate) async fn guard(State(world): State<Arc<World>>, request: Request, nex
     } else {
         None
     };
-    let own_status = own.as_ref().map(|response| response.status().as_u16());
+    let own_status = own.as_ref().map(Response::status);
     let response = match (fault, own) {
         (Some(fault), own) => fault.answer(place, own),
         (None, Some(own)) => own,
         // Without a fault every request is carried out.
         (None, None) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
-    asked.record(&world, fault, own_status.unwrap_or(response.status().as_u16()));
+    let is_refused = !matches!(fault.map(|fault| fault.end), Some(End::Reset | End::Never));
+    asked.record(&world, fault, own_status.or(is_refused.then(|| response.status())));
     pause(&world, fault).await;
     if let (Some(End::Reset), Some(peer)) = (fault.map(|fault| fault.end), &asked.peer) {
         peer.reset();
@@ -101,7 +102,7 @@ impl Asked {
     }
 
     /// Writes down what was asked of Twilio, and of FCM what was not carried out: what was, it writes down itself.
-    fn record(&self, world: &World, fault: Option<ApiFault>, status: u16) {
+    fn record(&self, world: &World, fault: Option<ApiFault>, status: Option<StatusCode>) {
         match (self.place.kind(), fault) {
             (Kind::Twilio, _) => {
                 let form: Vec<_> = form_urlencoded::parse(&self.body).collect();
@@ -110,7 +111,7 @@ impl Asked {
                 world.journal.record(&Fact::ApiCall {
                     method: self.method.as_str(),
                     path: &self.path,
-                    status,
+                    status: status.map(|status| status.as_u16()),
                     fault: fault.map(|fault| fault.word),
                     to: field("To"),
                     url: field("Url"),

@@ -16,11 +16,11 @@ pub(crate) enum Fact<'a> {
     /// The simulator began to serve.
     Started { base_url: &'a str },
     /// A request to the Calls API was answered, or was made to fail. The status is what carrying it out came to, or
-    /// that of the refusal. `to`, `url` and `callback` are those of a create.
+    /// that of the refusal, if any. `to`, `url` and `callback` are those of a create.
     ApiCall {
         method: &'a str,
         path: &'a str,
-        status: u16,
+        status: Option<u16>,
         fault: Option<&'a str>,
         to: Option<&'a str>,
         url: Option<&'a str>,

@@ -67,6 +67,9 @@ async fn a_create_that_is_never_answered_or_reset_is_carried_out_or_not() {
         assert!(error.is_request() || error.is_timeout(), "{fault}: {error:?}");
         calls += usize::from(is_placed);
         assert_eq!(placed(&stage).await, calls, "{fault}");
+        let logged = stage.facts("api_call").await.pop().unwrap();
+        let status = if is_placed { json!(201) } else { Value::Null };
+        assert_eq!((&logged["fault"], &logged["status"]), (&fault.into(), &status));
     }
     let (_, listed) = stage.get("Calls.json?To=%2B19195550103").await;
     assert_eq!(listed["calls"].as_array().unwrap().len(), 2, "a list finds what an answer did not tell");
