@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn the_other_documents_are_well_formed() {
         let bye = Twiml::goodbye(&prompts::goodbye("es-ES", Reason::OkKey));
-        for (twiml, last) in [(Twiml::hang_up(), "Hangup"), (bye, "Hangup"), (Twiml::again(URL, Duration::ZERO), "Redirect")]
+        for (twiml, last) in
+            [(Twiml::hang_up(), "Hangup"), (bye, "Hangup"), (Twiml::again(URL, Duration::ZERO), "Redirect")]
         {
             let document = Document::parse(&twiml.0).unwrap();
             let verb = document.root_element().children().rfind(roxmltree::Node::is_element).unwrap();

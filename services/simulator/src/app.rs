@@ -16,7 +16,7 @@ use crate::jws;
 use crate::world::World;
 
 /// How often an app asks again while the gateway can't be reached, and the first wait, in real time.
-const TRIES: u32 = 5;
+const TRIES: u32 = 7;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
 /// What all apps share: the way to the gateway.

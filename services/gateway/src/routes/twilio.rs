@@ -98,7 +98,8 @@ impl FromRequestParts<Arc<Gateway>> for CallUrl {
         if !gateway.engine.links().token_matches(&key, segments.attempt, &segments.token) {
             return Err(no_such_call);
         }
-        let again = parts.uri.query().and_then(|query| query.strip_prefix("again=")?.parse().ok()).unwrap_or(0);
+        let again =
+            parts.uri.query().and_then(|query| query.strip_prefix("again=")?.parse().ok()).unwrap_or(0);
         Ok(Self { key, attempt: segments.attempt, round: segments.round.unwrap_or_default(), again })
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<(Scenario, Vec<StoreFau
     match took {
         Some(took) if took <= WITHIN => {}
         Some(took) => {
-            violations.push(format!("all outcomes were there again after {took:?}, not {WITHIN:?}"))
+            violations.push(format!("all outcomes were there again after {took:?}, not {WITHIN:?}"));
         }
         None => violations.push(format!("not all outcomes were there again within {PATIENCE:?}")),
     }

@@ -26,10 +26,10 @@ use crate::prompts;
 use crate::twiml::Twiml;
 
 /// How often the carrier is asked to try again.
-const AGAIN_MOST: u8 = 3;
+const AGAIN_MOST: u8 = 5;
 /// How long the line is held before that while the database is away. With the time that the database is waited for, a
-/// call outlasts some ten seconds without it.
-const HOLD: Duration = Duration::from_secs(2);
+/// call outlasts at least a quarter of a minute without it.
+const HOLD: Duration = Duration::from_secs(3);
 
 /// Idempotent by the attempt and its call: fetched again, it is the prompt of the current round again.
 pub(in crate::routes) async fn serve(
