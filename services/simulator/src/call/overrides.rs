@@ -34,25 +34,15 @@ enum Cause {
     ReadTimeout,
     ClientError,
     ServerError,
-    /// A connection that broke before the first packet of an answer: only `all` means it.
-    Broken,
 }
 
 impl Cause {
-    const NAMED: [(&str, Self); 4] = [
+    const ALL: [(&str, Self); 4] = [
         ("ct", Self::Connect),
         ("rt", Self::ReadTimeout),
         ("4xx", Self::ClientError),
         ("5xx", Self::ServerError),
     ];
-
-    /// The causes that one word of a policy means; empty for a word that is none.
-    fn of_word(word: &str) -> Vec<Self> {
-        if word == "all" {
-            return Self::NAMED.into_iter().map(|(_, cause)| cause).chain([Self::Broken]).collect();
-        }
-        Self::NAMED.into_iter().filter(|(name, _)| *name == word).map(|(_, cause)| cause).collect()
-    }
 
     fn of(result: &Result<Reply, Trouble>) -> Option<Self> {
         match result {
@@ -60,12 +50,13 @@ impl Cause {
             Ok(reply) if reply.status / 100 == 5 => Some(Self::ServerError),
             Err(Trouble::Connect) => Some(Self::Connect),
             Err(Trouble::Timeout) => Some(Self::ReadTimeout),
-            Err(Trouble::Protocol) => Some(Self::Broken),
+            // No word of a policy means a connection that breaks while an answer is waited for.
             Ok(_)
             | Err(
                 Trouble::BadUrl
                 | Trouble::BadPolicy
                 | Trouble::TotalTimeout
+                | Trouble::Protocol
                 | Trouble::Partial
                 | Trouble::TooManyRedirects,
             ) => None,
@@ -113,15 +104,13 @@ impl Overrides {
 }
 
 fn policy(value: &str) -> Result<Vec<Cause>, Trouble> {
-    let mut causes = Vec::new();
-    for word in value.split(',').filter(|word| !word.is_empty()) {
-        let meant = Cause::of_word(word);
-        if meant.is_empty() {
-            return Err(Trouble::BadPolicy);
-        }
-        causes.extend(meant);
+    let words: Vec<_> = value.split(',').filter(|word| !word.is_empty()).collect();
+    let is_known = |word: &&str| *word == "all" || Cause::ALL.iter().any(|(name, _)| name == word);
+    if !words.iter().all(is_known) {
+        return Err(Trouble::BadPolicy);
     }
-    Ok(causes)
+    let means = |name: &str| words.iter().any(|word| *word == name || *word == "all");
+    Ok(Cause::ALL.into_iter().filter(|(name, _)| means(name)).map(|(_, cause)| cause).collect())
 }
 
 fn millis(value: &str, max: u64, default: Duration) -> Duration {
@@ -157,7 +146,6 @@ mod tests {
             ("rt", Err(Trouble::Timeout)),
             ("4xx", Ok(answered(404))),
             ("5xx", Ok(answered(503))),
-            ("broken", Err(Trouble::Protocol)),
         ];
         let table = [
             ("", vec!["ct"]),
@@ -166,8 +154,8 @@ mod tests {
             ("#rp=rt", vec!["rt"]),
             ("#rp=5xx,4xx", vec!["4xx", "5xx"]),
             ("#rp=ct,rt,4xx,5xx", vec!["ct", "rt", "4xx", "5xx"]),
-            ("#rp=all", vec!["ct", "rt", "4xx", "5xx", "broken"]),
-            ("#e=dublin,ashburn&rp=all&sni=n", vec!["ct", "rt", "4xx", "5xx", "broken"]),
+            ("#rp=all", vec!["ct", "rt", "4xx", "5xx"]),
+            ("#e=dublin,ashburn&rp=all&sni=n", vec!["ct", "rt", "4xx", "5xx"]),
         ];
         for (fragment, expected) in table {
             let overrides = Overrides::of(&format!("https://host/path{fragment}")).unwrap();
@@ -175,9 +163,7 @@ mod tests {
             assert_eq!(retried.map(|(name, _)| *name).collect::<Vec<_>>(), expected, "{fragment}");
         }
         let all = Overrides::of("https://host/path#rp=all").unwrap();
-        for never in
-            [Ok(answered(204)), Ok(answered(302)), Err(Trouble::Partial), Err(Trouble::TooManyRedirects)]
-        {
+        for never in [Ok(answered(204)), Ok(answered(302)), Err(Trouble::Protocol), Err(Trouble::Partial)] {
             assert!(!all.retries(&never));
         }
         assert_eq!(Overrides::of("https://host/path#rp=6xx"), Err(Trouble::BadPolicy));

@@ -49,20 +49,17 @@ pub(crate) async fn guard(State(world): State<Arc<World>>, request: Request, nex
     let Ok((mut request, asked)) = Asked::read(place, request, keeps_body).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let own = if is_carried_out {
-        if let Some(fault) = fault {
-            request.extensions_mut().insert(Struck(fault.word));
+    let (own_status, response) = match fault {
+        None => {
+            let own = next.run(request).await;
+            (Some(own.status()), own)
         }
-        Some(next.run(request).await)
-    } else {
-        None
-    };
-    let own_status = own.as_ref().map(Response::status);
-    let response = match (fault, own) {
-        (Some(fault), own) => fault.answer(place, own),
-        (None, Some(own)) => own,
-        // Without a fault every request is carried out.
-        (None, None) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Some(fault) if is_carried_out => {
+            request.extensions_mut().insert(Struck(fault.word));
+            let own = next.run(request).await;
+            (Some(own.status()), fault.answer(place, Some(own)))
+        }
+        Some(fault) => (None, fault.answer(place, None)),
     };
     let is_refused = !matches!(fault.map(|fault| fault.end), Some(End::Reset | End::Never));
     asked.record(&world, fault, own_status.or(is_refused.then(|| response.status())));
