@@ -12,6 +12,12 @@ pub enum InvalidId {
     /// Not a portal's name.
     #[error("must be 1 to 32 of a-z, 0-9 and '-'")]
     Portal,
+    /// A name that stands for something of the fleet's own.
+    #[error(
+        "is taken: queues and exchanges of the fleet begin with it, and a portal owns whatever begins with its \
+         name and a dot; choose another name"
+    )]
+    TakenPortal,
     /// Not a user's id.
     #[error("must be 1 to 128 characters without spaces or control characters")]
     User,
@@ -24,7 +30,7 @@ pub enum InvalidId {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $error:ident, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -32,8 +38,8 @@ macro_rules! text_id {
         impl $name {
             /// Checks the text and wraps it.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(text) { Ok(Self(text.into())) } else { Err(InvalidId::$error) }
+                let check: fn(&str) -> Result<(), InvalidId> = $check;
+                check(text).map(|()| Self(text.into()))
             }
 
             /// The text itself.
@@ -74,20 +80,33 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A portal's name: the RabbitMQ user under which it publishes. 1 to 32 of `a-z`, `0-9`, `-`.
+    /// A portal's name: the RabbitMQ user under which it publishes. 1 to 32 of `a-z`, `0-9`, `-`, and none of
+    /// [`TAKEN_NAMES`].
     PortalName,
-    Portal,
-    |text| (1..=32).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    |text| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if !(1..=32).contains(&text.len()) || !text.bytes().all(plain) {
+            Err(InvalidId::Portal)
+        } else if TAKEN_NAMES.contains(&text) {
+            Err(InvalidId::TakenPortal)
+        } else {
+            Ok(())
+        }
+    }
 );
+
+/// The first words of the names of the fleet's queues and exchanges, and `amq`, that of RabbitMQ's own. A portal
+/// may declare, fill and empty everything in RabbitMQ that is named after it.
+pub const TAKEN_NAMES: [&str; 9] =
+    ["amq", "challenge", "control", "dead", "delay", "mfa", "parked", "push", "voice"];
 
 text_id!(
     /// A user's id, as the portals name the user. 1 to 128 characters, no spaces, no control characters.
     UserId,
-    User,
     |text| {
-        (1..=128).contains(&text.chars().count())
-            && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        let fits = (1..=128).contains(&text.chars().count())
+            && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if fits { Ok(()) } else { Err(InvalidId::User) }
     }
 );
 
@@ -216,7 +235,17 @@ mod tests {
             assert!(PortalName::parse(good).is_ok(), "{good}");
         }
         for bad in ["", "Operations", "a.b", "a/b", "ü", "a b", &"x".repeat(33)] {
-            assert!(PortalName::parse(bad).is_err(), "{bad}");
+            assert_eq!(PortalName::parse(bad), Err(InvalidId::Portal), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_portal_is_not_named_after_what_is_the_fleets() {
+        for taken in TAKEN_NAMES {
+            let refused = PortalName::parse(taken).unwrap_err();
+            assert_eq!(refused, InvalidId::TakenPortal, "{taken}");
+            assert!(alloc::format!("{refused}").contains("choose another"), "{refused}");
+            assert!(PortalName::parse(&alloc::format!("{taken}-2")).is_ok(), "{taken}");
         }
     }
 

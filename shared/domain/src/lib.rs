@@ -24,7 +24,7 @@ pub use caller_id::choose_caller_id;
 pub use challenge::{Challenge, End, Live, Unreadable};
 pub use event::{Decision, Entry, Event};
 pub use failure::FailureClass;
-pub use ids::{ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, UserId};
+pub use ids::{ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, TAKEN_NAMES, UserId};
 pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, open, tombstone};
 pub use owed::{Effect, Watch, owed, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
