@@ -164,8 +164,8 @@ impl ChallengeRequest {
         }
     }
 
-    /// The request as the domain takes it. `channel` is that of the routing key, `body_hash` the SHA-256 of
-    /// [`canonical`](crate::canonical) `data`, and `hash_number` hashes the digits under a key of the fleet.
+    /// The request as the domain takes it. `channel` is that of the routing key, `body_hash` the hash of
+    /// [`canonical`](crate::canonical) `data` and `hash_number` that of the digits, both under a key of the fleet.
     #[must_use]
     pub fn into_ask(
         self,

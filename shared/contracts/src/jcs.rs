@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::invalid::{Fault, Invalid};
 
 /// `data` in the JSON Canonicalization Scheme (RFC 8785): the same bytes whatever the order of fields, the
-/// white space or the escapes. Their SHA-256 tells a repeated request from another one under the same id.
+/// white space or the escapes. Their hash tells a repeated request from another one under the same id.
 ///
 /// Fails only for JSON that no contract of ours admits: nested too deeply, or with a number that is no
 /// double.

@@ -35,7 +35,7 @@ pub struct Ask {
     pub locale: Option<String>,
     /// What the app and the prompts may show about the sign-in.
     pub context: Context,
-    /// SHA-256 of the JCS form (RFC 8785) of the request's `data`.
+    /// A keyed hash of the JCS form (RFC 8785) of the request's `data`; never zeros.
     pub body_hash: [u8; 32],
 }
 
@@ -145,7 +145,7 @@ pub struct Request {
     /// How often a call's prompt is played.
     #[n(11)]
     pub prompts: u8,
-    /// SHA-256 of the JCS form of the request's `data`; zeros for a cancel that came before its request.
+    /// A keyed hash of the JCS form of the request's `data`; zeros for a cancel that came before its request.
     #[n(12)]
     #[cbor(with = "minicbor::bytes")]
     pub body_hash: [u8; 32],

@@ -54,11 +54,11 @@ impl Engine {
             Ok(portal) => portal,
             Err(verdict) => return Ok(Accepted::Refused(verdict)),
         };
-        let (request, body_hash) = match read_request(&delivery.body) {
+        let (request, canonical) = match read_request(&delivery.body) {
             Ok(read) => read,
             Err(invalid) => return self.refuse_invalid(&portal.name, &invalid).await.map(Accepted::Refused),
         };
-        let ask = self.ask(request, &portal.name, channel, body_hash);
+        let ask = self.ask(request, &portal.name, channel, &canonical);
         self.open(&ask, &portal, begin).await
     }
 
@@ -118,11 +118,19 @@ impl Engine {
         request: ChallengeRequest,
         portal: &PortalName,
         channel: Option<Channel>,
-        body_hash: [u8; 32],
+        canonical: &[u8],
     ) -> Ask {
-        let id = request.challenge_id;
-        let hash = |digits: &str| self.number_hash(&ChallengeKey { id, portal: portal.clone() }, digits);
-        request.into_ask(portal.clone(), channel, body_hash, hash)
+        let key = ChallengeKey { id: request.challenge_id, portal: portal.clone() };
+        let body_hash = self.body_hash(&key, canonical);
+        request.into_ask(portal.clone(), channel, body_hash, |digits| self.number_hash(&key, digits))
+    }
+
+    /// What is stored of a request's body, to tell it from another one under the same id. Keyed, because the digits
+    /// of a number match are in the body and everything else of it can be known: whoever reads the table could
+    /// otherwise try them all.
+    fn body_hash(&self, key: &ChallengeKey, canonical: &[u8]) -> [u8; 32] {
+        let parts = [key.portal.as_str().as_bytes(), key.id.as_bytes().as_slice(), canonical];
+        self.inner.keys.keyed_digest("request_body", &parts)
     }
 
     /// The keyed hash of the digits that a portal shows for a challenge: what is stored instead of them.
@@ -174,13 +182,14 @@ impl Engine {
     }
 }
 
-fn read_request(body: &[u8]) -> Result<(ChallengeRequest, [u8; 32]), Invalid> {
+/// The request, and the canonical form of its data.
+fn read_request(body: &[u8]) -> Result<(ChallengeRequest, Vec<u8>), Invalid> {
     let envelope = contracts::parse(body)?;
     let contracts::Message::ChallengeRequested(request) = envelope.event.message else {
         return Err(unexpected(envelope.event.message.event_type()));
     };
     let canonical = contracts::canonical(envelope.data)?;
-    Ok((request, fleet_keys::sha256(&canonical)))
+    Ok((request, canonical))
 }
 
 /// A message of a known type in a queue that does not take it.

@@ -99,6 +99,15 @@ impl Keys {
         keyed(&self.0.keyed_hash, &parts)
     }
 
+    /// The stored form of a text that may hold a short-lived secret, compared and never turned back. One bit is always set: zeros are
+    /// left to those who have nothing to compare.
+    pub fn keyed_digest(&self, purpose: &'static str, parts: &[&[u8]]) -> [u8; 32] {
+        let parts: Vec<&[u8]> = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).collect();
+        let mut digest = mac(&self.0.keyed_hash, &parts);
+        digest[31] |= 1;
+        digest
+    }
+
     /// Encrypts `plain` so that it opens only with the same `aad` (what the bytes are and whose: not secret, not stored in the result).
     pub fn seal(&self, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         self.0.sealer.seal(aad, plain)
@@ -141,16 +150,23 @@ fn derived<const N: usize>(prk: &hkdf::Prk, purpose: &str) -> [u8; N] {
     bytes
 }
 
-/// The first 128 bits of HMAC-SHA256 over the parts, each with its length in front.
+/// The first 128 bits of HMAC-SHA256 over the parts.
 fn keyed(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 16] {
+    let mut start = [0; 16];
+    start.copy_from_slice(&mac(key, parts)[..16]);
+    start
+}
+
+/// HMAC-SHA256 over the parts, each with its length in front.
+fn mac(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
     let mut context = hmac::Context::with_key(key);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    let mut start = [0; 16];
-    start.copy_from_slice(&context.sign().as_ref()[..16]);
-    start
+    let mut whole = [0; 32];
+    whole.copy_from_slice(context.sign().as_ref());
+    whole
 }
 
 #[cfg(test)]
@@ -170,6 +186,7 @@ mod tests {
             format!("phone_index {}", hex(&keys.phone_index("+14155550123"))),
             format!("lease_index {}", hex(&keys.lease_index(&["+14155550123", "+15005550006"]))),
             format!("keyed_hash {}", hex(&keys.keyed_hash("number_match", &[b"42", &CHALLENGE]))),
+            format!("keyed_digest {}", hex(&keys.keyed_digest("body", &[b"42", &CHALLENGE]))),
             format!("key_id {:02x}", keys.seal(b"", b"")[1]),
         ];
         assert_eq!(found.join("\n"), golden.trim());
