@@ -39,7 +39,7 @@ impl Hands for VoiceHands {
     async fn carry_out(&self, stored: Stored, effect: Effect) -> Result<(), Error> {
         match effect {
             Effect::Dial => self.dial(stored).await,
-            Effect::HangUp { attempt, sid } => self.hang_up(&stored.challenge.key, attempt, &sid).await,
+            Effect::HangUp { attempt, sid } => self.hang_up(&stored.challenge, attempt, &sid).await,
             Effect::Push => self.engine.hand_over(&stored.challenge.key, &effect).await,
         }
     }
@@ -144,10 +144,13 @@ impl VoiceHands {
         if let Some(extension) = &call.extension {
             create = create.extension(extension);
         }
-        crash_point(CrashPoint::Committed);
+crash_point(CrashPoint::Committed);
         let posting = crash_during(CrashPoint::Posting, self.carrier.create_call(&create));
         let event = match posting.await {
-            Ok(placed) => Event::Placed { attempt, sid: placed.sid, check_after: ring + CALLBACK_CHECK },
+            Ok(placed) => {
+                let queue = placed.queue_time.unwrap_or_default();
+                Event::Placed { attempt, sid: placed.sid, queue, check_after: ring + CALLBACK_CHECK }
+            }
             Err(error) => not_placed(&key, attempt, &error),
         };
         crash_point(CrashPoint::Posted);
@@ -188,8 +191,15 @@ impl VoiceHands {
     }
 
     /// Asks the carrier to end a call, and commits that it was asked.
-    pub(crate) async fn hang_up(&self, key: &ChallengeKey, attempt: u8, sid: &str) -> Result<(), Error> {
-        let check_after = match self.carrier.end_call(sid).await {
+    pub(crate) async fn hang_up(&self, challenge: &Challenge, attempt: u8, sid: &str) -> Result<(), Error> {
+        let key = &challenge.key;
+        let ended = if is_queued(challenge, attempt) {
+            tracing::warn!(challenge = %key, attempt, "the carrier would dial a call too late; it is taken out of its queue");
+            self.carrier.cancel_call(sid).await
+        } else {
+            self.carrier.end_call(sid).await
+        };
+        let check_after = match ended {
             Ok(_) => HANG_UP_CHECK,
             Err(error) => {
                 // The check looks the call up and ends it then.
@@ -201,6 +211,14 @@ impl VoiceHands {
         self.engine.apply(apply, |_| Event::HangUpSent { attempt, check_after }).await?;
         Ok(())
     }
+}
+
+/// Whether the call waits at its carrier, as far as anybody knows: then it is canceled. Should it have been dialed
+/// all the same, it gets no prompt, and the next time it is ended however it stands.
+fn is_queued(challenge: &Challenge, attempt: u8) -> bool {
+    challenge
+        .attempt(attempt)
+        .is_some_and(|attempt| attempt.reason == Some(Reason::Throttled) && attempt.looks == 0)
 }
 
 struct PreparedCall {

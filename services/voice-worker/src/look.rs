@@ -9,7 +9,7 @@ use fleet_domain::{
 };
 use fleet_engine::{Applied, Apply, Error};
 use fleet_records::{Actor, Stored};
-use fleet_twilio::{Call, CallError, CallErrorKind, CallStatus, end_reason};
+use fleet_twilio::{Call, CallStatus, end_reason};
 
 use crate::effects::VoiceHands;
 
@@ -19,8 +19,6 @@ const CREATED_BEFORE: Duration = Duration::from_secs(2);
 const CREATED_AFTER: Duration = Duration::from_mins(1);
 /// How long after a call must be over its attempt is watched on.
 const OVER_MARGIN: Duration = Duration::from_mins(1);
-/// The carrier's code for a resource that does not exist. Other 404s come from something in between.
-const NO_SUCH_RESOURCE: u32 = 20_404;
 
 impl VoiceHands {
     /// Asks the carrier what became of a call.
@@ -39,7 +37,7 @@ impl VoiceHands {
         let key = &stored.challenge.key;
         let call = match self.carrier.fetch_call(&sid).await {
             Ok(call) => call,
-            Err(error) if is_unknown(&error) => return self.unfound(stored, number).await,
+            Err(error) if error.is_no_such_call() => return self.unfound(stored, number).await,
             Err(error) => {
                 tracing::warn!(challenge = %key, %error, "a call could not be looked up; it is tried again");
                 return self.still_alive(stored, number).await;
@@ -47,7 +45,7 @@ impl VoiceHands {
         };
         let Some(status) = call.status else { return self.still_alive(stored, number).await };
         if !stored.challenge.is_open() && !is_over(status) {
-            return self.hang_up(key, number, &sid).await;
+            return self.hang_up(&stored.challenge, number, &sid).await;
         }
         match event_of(status, number, sid, &call) {
             Some(event) => self.settle(stored, number, event).await,
@@ -70,7 +68,8 @@ impl VoiceHands {
         };
         if let Some(call) = list.calls.into_iter().find(|call| is_call_of(&stored.challenge, number, call)) {
             let check_after = stored.challenge.ring_time(number) + CALLBACK_CHECK;
-            let placed = Event::Placed { attempt: number, sid: call.sid.clone(), check_after };
+            let sid = call.sid.clone();
+            let placed = Event::Placed { attempt: number, sid, queue: Duration::ZERO, check_after };
             let apply = Apply::bulk(&key, Actor::Provider).knowing(stored);
             return match self.engine.apply(apply, |_| placed.clone()).await? {
                 Applied::Changed { after, .. } => self.fetch(after, number, call.sid).await,
@@ -152,11 +151,6 @@ fn is_call_of(challenge: &Challenge, number: u8, call: &Call) -> bool {
     let is_taken =
         challenge.live.attempts.iter().any(|other| other.sid.as_deref() == Some(call.sid.as_str()));
     !is_taken && call.created_at.is_some_and(|created| window.contains(&created))
-}
-
-/// Whether the carrier itself says that there is no such call.
-fn is_unknown(error: &CallError) -> bool {
-    error.kind() == CallErrorKind::NotFound && error.code() == Some(NO_SUCH_RESOURCE)
 }
 
 /// What a call's status means for its attempt; `None` while it is still queued.

@@ -26,6 +26,8 @@ pub enum Event {
         attempt: u8,
         /// The provider's id.
         sid: String,
+        /// How long the provider expects to hold it in its queue before it dials; zero where that is over or not said.
+        queue: Duration,
         /// After what time without news the attempt is looked at.
         check_after: Duration,
     },

@@ -259,6 +259,7 @@ const fn leads_on(reason: Reason) -> bool {
             | Reason::CarrierError
             | Reason::CarrierRejectedCallerId
             | Reason::ProviderUnavailable
+            | Reason::Throttled
             | Reason::PushUndeliverable
             | Reason::DeviceUnregistered
             | Reason::NoDevice

@@ -83,13 +83,22 @@ impl Carrier {
 
     /// Hangs a call up, whether it is queued, ringing or answered. May be repeated.
     pub async fn end_call(&self, sid: &str) -> Result<Ended, CallError> {
+        self.end_with(sid, "completed").await
+    }
+
+    /// Takes a call back that is queued or ringing, and leaves one alone that is answered. May be repeated.
+    pub async fn cancel_call(&self, sid: &str) -> Result<Ended, CallError> {
+        self.end_with(sid, "canceled").await
+    }
+
+    async fn end_with(&self, sid: &str, status: &'static str) -> Result<Ended, CallError> {
         let operation = Operation::EndCall;
         self.measured(operation, async {
-            let request = self.http.post(self.call_url(operation, sid)?).form(&[("Status", "completed")]);
+            let request = self.http.post(self.call_url(operation, sid)?).form(&[("Status", status)]);
             match self.exchange(operation, request).await {
                 Ok(_) => Ok(Ended::Now),
                 Err(error) if error.is_call_over() => Ok(Ended::Before),
-                Err(error) if error.http_status() == Some(404) => Ok(Ended::NotFound),
+                Err(error) if error.is_no_such_call() => Ok(Ended::NotFound),
                 Err(error) => Err(error),
             }
         })

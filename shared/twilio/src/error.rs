@@ -71,6 +71,9 @@ pub enum CallErrorKind {
     OurMistake,
 }
 
+/// The carrier's code for a resource that does not exist.
+const NO_SUCH_RESOURCE: u32 = 20_404;
+
 impl CallErrorKind {
     /// Every kind.
     pub const ALL: [Self; 11] = [
@@ -115,7 +118,7 @@ impl CallErrorKind {
             10_001 | 20_003 | 20_005 | 20_006 | 20_008 | 20_010 | 20_403 | 21_219 | 90_010 => {
                 Self::Misconfigured
             }
-            20_404 => Self::NotFound,
+            NO_SUCH_RESOURCE => Self::NotFound,
             _ => return None,
         })
     }
@@ -243,6 +246,12 @@ impl CallError {
             detail: Detail(detail.to_owned()),
             source: None,
         }
+    }
+
+    /// Whether the carrier itself says that there is no such call. A 404 without its code comes from something in between, and says
+    /// nothing about the call.
+    pub fn is_no_such_call(&self) -> bool {
+        self.kind == CallErrorKind::NotFound && self.code == Some(NO_SUCH_RESOURCE)
     }
 
     pub(crate) const fn is_call_over(&self) -> bool {

@@ -306,6 +306,25 @@ async fn a_call_is_ended_once_and_again() {
 }
 
 #[tokio::test]
+async fn a_queued_call_is_taken_back() {
+    let fake = FakeCarrier::answering(&[(200, fixture!("call_completed.json"))]).await;
+    assert_eq!(carrier(&fake.url).cancel_call(SID).await.unwrap(), Ended::Now);
+    assert_eq!(fake.requests()[0].body, "Status=canceled");
+}
+
+#[tokio::test]
+async fn only_the_carriers_own_word_counts_for_a_call_that_is_not_there() {
+    let strange = [(404, ""), (404, "<html>not found</html>"), (404, r#"{"code":21617}"#), (410, "{}")];
+    let fake = FakeCarrier::answering(&strange).await;
+    let carrier = carrier(&fake.url);
+    for (status, body) in strange {
+        let error = carrier.end_call(SID).await.unwrap_err();
+        assert_eq!(error.http_status(), Some(status), "{body}");
+        assert!(!error.is_no_such_call(), "{status} {body}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_is_looked_up() {
     let fake = FakeCarrier::answering(&[
         (200, fixture!("call_completed.json")),

@@ -14,7 +14,9 @@ use core::time::Duration;
 pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
     match event {
         Event::Dial { step, caller_id, check_after } => dial(next, *step, caller_id, (*check_after, now)),
-        Event::Placed { attempt, sid, check_after } => placed(next, *attempt, sid, (*check_after, now)),
+        Event::Placed { attempt, sid, queue, check_after } => {
+            placed(next, (*attempt, sid), (*queue, *check_after), now)
+        }
         Event::NotPlaced { attempt, reason, provider_code, again_after } => {
             unplaced(next, *attempt)?.provider_code = *provider_code;
             not_placed(next, *attempt, (*reason, *again_after), now);
@@ -40,11 +42,7 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
             Ok(())
         }
         Event::Unfound { attempt, check_after } => unfound(next, *attempt, (*check_after, now)),
-        Event::Lost { attempt } => {
-            fence(next, *attempt, now)?;
-            go_on(next, Reason::ProviderUnavailable, now);
-            Ok(())
-        }
+        Event::Lost { attempt } => give_up(next, *attempt, Reason::ProviderUnavailable, now),
         Event::HangUpSent { attempt, check_after } => {
             let known = ringing(next, *attempt)?;
             known.hang_up_sent = true;
@@ -146,22 +144,28 @@ fn bind(attempt: &mut Attempt, sid: &str) -> Result<bool, Refused> {
     }
 }
 
+/// The provider took the call. One that it would still hold in its queue when nobody has the time any more to answer
+/// it is given up, and so its end is owed.
 fn placed(
     next: &mut Challenge,
-    number: u8,
-    sid: &str,
-    (check_after, now): (Duration, Timestamp),
+    (number, sid): (u8, &str),
+    (queue, check_after): (Duration, Duration),
+    now: Timestamp,
 ) -> Result<(), Refused> {
     let elapsed = next.elapsed_ms(now);
+    let too_late = next.is_open() && !is_worth_beginning(next, now.plus(queue));
     let attempt = ringing(next, number)?;
     let bound = bind(attempt, sid)?;
     if !matches!(attempt.state, AttemptState::Dialing | AttemptState::Unknown) {
         return if bound { Ok(()) } else { Err(Refused::Unchanged) };
     }
+    if too_late && !queue.is_zero() {
+        return give_up(next, number, Reason::Throttled, now);
+    }
     attempt.state = AttemptState::Placed;
     attempt.looks = 0;
     attempt.placed_ms = Some(elapsed);
-    attempt.check_at = Some(now.plus(check_after));
+    attempt.check_at = Some(now.plus(queue + check_after));
     Ok(())
 }
 
@@ -325,7 +329,7 @@ fn unfound(
         return Ok(());
     }
     let was_known = attempt.sid.is_some();
-    fence(next, number, now)?;
+    fence(next, number, Reason::ProviderUnavailable, now)?;
     let first = count_of_step(next, |attempt| attempt.state == AttemptState::Superseded) == 1;
     if next.is_open() && !was_known && first && is_worth_beginning(next, now) {
         reserve(next, None, now);
@@ -335,13 +339,20 @@ fn unfound(
     Ok(())
 }
 
-/// Gives an attempt up. It is fenced rather than over: should its call turn up after all, its id is still taken
-/// and its hang-up owed.
-fn fence(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused> {
+/// Gives an attempt up, and its step.
+fn give_up(next: &mut Challenge, number: u8, reason: Reason, now: Timestamp) -> Result<(), Refused> {
+    fence(next, number, reason, now)?;
+    go_on(next, reason, now);
+    Ok(())
+}
+
+/// Gives an attempt up. It is fenced rather than over: its call may turn up after all, or is known and not over yet.
+/// Its id is still taken then, and its hang-up owed.
+fn fence(next: &mut Challenge, number: u8, reason: Reason, now: Timestamp) -> Result<(), Refused> {
     if !find(next, number)?.may_ring() {
         return Err(Refused::NotLive);
     }
-    close(next, number, Reason::ProviderUnavailable, now);
+    close(next, number, reason, now);
     let attempt = find(next, number)?;
     attempt.state = AttemptState::Superseded;
     attempt.looks = 0;

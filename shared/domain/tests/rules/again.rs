@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::cases::{SID, at, dial, opened};
+use crate::cases::{ANSWER_BY_S, SID, at, dial, opened, placed};
 use fleet_domain::{
-    AttemptState, Challenge, ChallengeResult, Channel, Effect, Event, HANG_UP_CHECK, Reason, Refused, owed,
-    step,
+    AttemptState, Challenge, ChallengeResult, Channel, Effect, Event, HANG_UP_CHECK, LEAST_STEP, Reason,
+    Refused, owed, step,
 };
 
 fn play(challenge: &Challenge, event: &Event, seconds: u64) -> Challenge {
@@ -151,8 +151,7 @@ fn a_fenced_call_that_turns_up_is_told_to_end_four_times_at_most() {
 
 #[test]
 fn a_call_that_the_provider_does_not_know_is_given_up_only_at_the_second_look_and_never_mid_conversation() {
-    let placed = Event::Placed { attempt: 1, sid: SID.into(), check_after: Duration::from_secs(40) };
-    let challenge = play(&play(&opened(&[Channel::Voice], false), &dial(), 0), &placed, 1);
+    let challenge = play(&play(&opened(&[Channel::Voice], false), &dial(), 0), &placed(0), 1);
     let once = play(&challenge, &unfound(1), 41);
     assert_eq!(states(&once), [AttemptState::Placed]);
     let twice = play(&once, &unfound(1), 51);
@@ -170,4 +169,36 @@ fn a_call_prepared_for_one_step_is_not_placed_for_another() {
     challenge = play(&challenge, &gone, 1);
     assert_eq!(owed(&challenge), [Effect::Dial]);
     assert_eq!(step(&challenge, &dial(), at(2)), Err(Refused::OutOfPlace));
+}
+
+#[test]
+fn a_call_that_would_leave_the_providers_queue_too_late_is_given_up_and_its_end_owed() {
+    let longest = ANSWER_BY_S - LEAST_STEP.as_secs();
+    let dialing = play(&opened(&[Channel::Voice], false), &dial(), 0);
+    let in_time = play(&dialing, &placed(longest), 0);
+    assert_eq!(states(&in_time), [AttemptState::Placed]);
+    assert_eq!(in_time.attempt(1).unwrap().check_at, Some(at(longest + 40)), "it rings only then");
+
+    let unclear = play(&dialing, &unclear(1), 1);
+    for before in [dialing, unclear] {
+        let given_up = play(&before, &placed(longest + 1), 1);
+        assert_eq!(states(&given_up), [AttemptState::Superseded]);
+        let attempt = given_up.attempt(1).unwrap();
+        assert_eq!((attempt.reason, attempt.sid.as_deref()), (Some(Reason::Throttled), Some(SID)));
+        let end = given_up.live.end.as_ref().unwrap();
+        assert_eq!((given_up.result(), end.reason), (ChallengeResult::Denied, Reason::Throttled));
+        assert_eq!(owed(&given_up), [Effect::HangUp { attempt: 1, sid: SID.into() }]);
+        let prompted = Event::Prompted { attempt: 1, sid: SID.into() };
+        assert_eq!(step(&given_up, &prompted, at(2)), Err(Refused::Ended), "it is never prompted");
+    }
+}
+
+#[test]
+fn a_queue_at_the_provider_leads_on_to_the_next_step_and_says_nothing_of_a_call_that_rings() {
+    let dialing = play(&opened(&[Channel::Voice, Channel::Push], false), &dial(), 0);
+    let next = play(&dialing, &placed(3_600), 1);
+    assert_eq!(states(&next), [AttemptState::Superseded, AttemptState::Reserved]);
+    assert_eq!(owed(&next), [Effect::Push, Effect::HangUp { attempt: 1, sid: SID.into() }]);
+    let ringing = play(&dialing, &Event::Ringing { attempt: 1, sid: SID.into() }, 1);
+    assert_eq!(step(&ringing, &placed(3_600), at(1)), Err(Refused::Unchanged));
 }

@@ -96,8 +96,9 @@ fn caller_id() -> CallerId {
     CallerId { number: "+19195550100".into(), step: CallerIdStep::Local }
 }
 
-fn placed() -> Event {
-    Event::Placed { attempt: 1, sid: SID.into(), check_after: Duration::from_secs(40) }
+pub(crate) fn placed(queue_s: u64) -> Event {
+    let (queue, check_after) = (Duration::from_secs(queue_s), Duration::from_secs(40));
+    Event::Placed { attempt: 1, sid: SID.into(), queue, check_after }
 }
 
 fn sid() -> String {
@@ -136,17 +137,17 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         ("voice unknown, not found once", steps(&voice, &[dial(), unclear(), unfound()])),
         ("voice not found, reserved again", steps(&voice, &[dial(), unclear(), unfound(), unfound()])),
         ("voice not reached, reserved for later", steps(&voice, &[dial(), unreached])),
-        ("voice placed", steps(&voice, &[dial(), placed()])),
-        ("voice ringing", steps(&voice, &[dial(), placed(), ringing()])),
-        ("voice answered", steps(&voice, &[dial(), placed(), answered()])),
-        ("voice awaiting input", steps(&voice, &[dial(), placed(), prompted()])),
-        ("voice awaiting a number", steps(&number, &[dial(), placed(), prompted()])),
+        ("voice placed", steps(&voice, &[dial(), placed(0)])),
+        ("voice ringing", steps(&voice, &[dial(), placed(0), ringing()])),
+        ("voice answered", steps(&voice, &[dial(), placed(0), answered()])),
+        ("voice awaiting input", steps(&voice, &[dial(), placed(0), prompted()])),
+        ("voice awaiting a number", steps(&number, &[dial(), placed(0), prompted()])),
         ("voice given up", steps(&both, &[dial(), unclear(), Event::Lost { attempt: 1 }])),
-        ("voice failed, push reserved", steps(&both, &[dial(), placed(), ended(Some(Reason::NoAnswer))])),
+        ("voice failed, push reserved", steps(&both, &[dial(), placed(0), ended(Some(Reason::NoAnswer))])),
         ("voice canceled while dialing", steps(&voice, &[dial(), Event::Cancel])),
-        ("voice canceled while ringing", steps(&voice, &[dial(), placed(), ringing(), Event::Cancel])),
-        ("voice approved, call not over", steps(&voice, &[dial(), placed(), prompted(), confirm()])),
-        ("voice approved", steps(&voice, &[dial(), placed(), prompted(), confirm(), ended(None)])),
+        ("voice canceled while ringing", steps(&voice, &[dial(), placed(0), ringing(), Event::Cancel])),
+        ("voice approved, call not over", steps(&voice, &[dial(), placed(0), prompted(), confirm()])),
+        ("voice approved", steps(&voice, &[dial(), placed(0), prompted(), confirm(), ended(None)])),
         ("push queued", push.clone()),
         ("push sending", steps(&push, &[send()])),
         ("push sending again", steps(&push, &[send(), Event::Resend { attempt: 1 }])),
@@ -185,7 +186,8 @@ fn of_calls() -> Vec<(&'static str, Event)> {
     vec![
         ("dial", dial()),
         ("dial of another step", Event::Dial { step: 1, caller_id: caller_id(), check_after: second }),
-        ("placed", placed()),
+        ("placed", placed(0)),
+        ("placed in a long queue", placed(600)),
         (
             "not placed",
             Event::NotPlaced {

@@ -256,7 +256,8 @@ async fn the_history_tells_who_did_what_and_how_it_ended() {
     let stored = process.create(Channel::Voice).await;
     let dialing = process.apply(&stored, &dial()).await;
     let sid = || "CA00000000000000000000000000000001".to_owned();
-    let placed = Event::Placed { attempt: 1, sid: sid(), check_after: Duration::from_mins(1) };
+    let placed =
+        Event::Placed { attempt: 1, sid: sid(), queue: Duration::ZERO, check_after: Duration::from_mins(1) };
     let placed = process.apply(&dialing, &placed).await;
     let failed = Event::CallEnded {
         attempt: 1,

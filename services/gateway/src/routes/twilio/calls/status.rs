@@ -59,7 +59,7 @@ fn event((attempt, ring): (u8, Duration), status: CallStatus, callback: &StatusC
     let sid = callback.call_sid.clone();
     match status {
         CallStatus::Queued | CallStatus::Initiated => {
-            Event::Placed { attempt, sid, check_after: ring + CALLBACK_CHECK }
+            Event::Placed { attempt, sid, queue: Duration::ZERO, check_after: ring + CALLBACK_CHECK }
         }
         CallStatus::Ringing => Event::Ringing { attempt, sid },
         CallStatus::InProgress => Event::Answered { attempt, sid },
@@ -101,7 +101,8 @@ mod tests {
         let sid = || "CA1".to_owned();
         let ended =
             |reason, sip| Event::CallEnded { attempt: 2, sid: sid(), reason, sip, duration_s: Some(17) };
-        let placed = || Event::Placed { attempt: 2, sid: sid(), check_after: ring + CALLBACK_CHECK };
+        let check_after = ring + CALLBACK_CHECK;
+        let placed = || Event::Placed { attempt: 2, sid: sid(), queue: Duration::ZERO, check_after };
         for (status, sip, expected) in [
             (CallStatus::Queued, None, placed()),
             (CallStatus::Initiated, None, placed()),
