@@ -3,6 +3,7 @@
 mod dialogue;
 mod error;
 mod gateway;
+mod impatient;
 mod metrics;
 mod prompts;
 mod routes;

@@ -1,6 +1,7 @@
-//! The routes. Files and folders below mirror the URLs.
+//! The routes. Files and folders below mirror the URLs; `body` is what they share.
 
 mod app;
+mod body;
 mod twilio;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! TLS ends at the proxy in front. What a slow or silent client can hold is one connection, for a bounded time.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,12 +22,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::Settings;
+use crate::impatient::Impatient;
 use crate::metrics::GatewayMetrics;
 
 /// Largest head of a request. The carrier's have about 1 kB, and a device's proof has at most 4 kB.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS: u32 = 256;
+/// How much longer than its requests may take a connection is given to end once it was asked to.
+const CLOSING_MARGIN: Duration = Duration::from_secs(3);
 /// How long to wait after a connection could not be accepted, since that is mostly for want of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,9 +45,10 @@ pub(crate) async fn serve(
     let places = Arc::new(Semaphore::new(settings.connections_max));
     while let Some((stream, place)) = accept(&listener, &places, &context.stop).await {
         let (http, app, stop) = (http.clone(), app.clone(), context.stop.clone());
+        let patience = Patience::of(&settings);
         let counted = metrics.connection();
         context.tasks.spawn_detail("connection", async move {
-            attend(&http, stream, app, (settings.head_timeout, stop)).await;
+            attend(&http, stream, app, (patience, stop)).await;
             drop((place, counted));
         });
     }
@@ -98,38 +103,73 @@ async fn accept(
     }
 }
 
-/// Serves one connection to its end.
+/// How long one connection is put up with.
+struct Patience {
+    /// Until it has said something, and while it takes nothing of its answers.
+    silence: Duration,
+    /// Until it is asked to end.
+    age: Duration,
+    /// From then until it is cut.
+    closing: Duration,
+}
+
+impl Patience {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            silence: settings.head_timeout,
+            age: scattered(settings.connection_age_max, u16::from_ne_bytes(fleet_keys::random_bytes())),
+            closing: settings.request_timeout + CLOSING_MARGIN,
+        }
+    }
+}
+
+/// Up to a tenth less or more, so that connections which came together do not all come again together.
+fn scattered(age: Duration, random: u16) -> Duration {
+    age * 9 / 10 + age / 5 * u32::from(random) / u32::from(u16::MAX)
+}
+
+/// Serves one connection to its end: its own, or the one that is put to it at the soft stop or when it has grown old.
+/// Without an age, a client that answers pings, or one that reads a byte now and then, would keep its place for ever.
 async fn attend(
     http: &Builder<TokioExecutor>,
     stream: TcpStream,
     app: Router,
-    (head_timeout, stop): (Duration, Stop),
+    (patience, stop): (Patience, Stop),
 ) {
     // Answers are small and somebody waits for each: none is held back to be sent with another.
     let _ = stream.set_nodelay(true);
+    let stream = TokioIo::new(Impatient::new(stream, patience.silence));
     let spoken = Arc::new(AtomicBool::new(false));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service(app, spoken.clone())));
+    let mut connection = pin!(http.serve_connection(stream, service(app, spoken.clone())));
     // hyper times the head of a request only once it knows the protocol; before that a client could stay silent.
-    let mut silence = pin!(tokio::time::sleep(head_timeout));
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            end = connection.as_mut() => {
-                if let Err(error) = end {
-                    tracing::debug!(%error, "a connection ended in mid-request");
-                }
-                return;
-            }
-            () = stop.soft(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = silence.as_mut(), if !silence.is_elapsed() => {
-                if !spoken.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
+    let silent = async {
+        tokio::time::sleep(patience.silence).await;
+        if spoken.load(Ordering::Relaxed) {
+            pending::<()>().await;
         }
+    };
+    let closes = async {
+        tokio::select! {
+            () = stop.soft() => {}
+            () = tokio::time::sleep(patience.age) => {}
+        }
+    };
+    let ended = tokio::select! {
+        end = connection.as_mut() => Some(end),
+        () = silent => return,
+        () = closes => None,
+    };
+    let ended = match ended {
+        Some(end) => Ok(end),
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(patience.closing, connection).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended in mid-request"),
+        Err(_) => tracing::debug!("a connection that did not end was cut"),
     }
 }
 
@@ -142,4 +182,19 @@ fn service(
         spoken.store(true, Ordering::Relaxed);
         app.call(request)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ages_of_connections_lie_within_a_tenth_of_the_setting() {
+        let age = Duration::from_mins(5);
+        assert_eq!(scattered(age, 0), Duration::from_secs(270));
+        assert_eq!(scattered(age, u16::MAX), Duration::from_secs(330));
+        assert_eq!(scattered(Duration::from_hours(1), u16::MAX), Duration::from_mins(66));
+        let middle = scattered(age, u16::MAX / 2);
+        assert!(Duration::from_secs(299) < middle && middle < Duration::from_secs(301), "{middle:?}");
+    }
 }

@@ -20,11 +20,14 @@ pub struct Settings {
     /// How long a request may take with everything.
     #[serde(with = "fleet_settings::duration")]
     pub request_timeout: Duration,
-    /// How long the head of a request may take to arrive, and a connection may be idle.
+    /// How long the head of a request may take to arrive, a connection may be idle, and an answer unread.
     #[serde(with = "fleet_settings::duration")]
     pub head_timeout: Duration,
     /// Connections at the same time.
     pub connections_max: usize,
+    /// How old a connection may grow, give or take a tenth, before it is asked to end.
+    #[serde(with = "fleet_settings::duration")]
+    pub connection_age_max: Duration,
     /// How long a call waits for a key.
     #[serde(with = "fleet_settings::duration")]
     pub gather_timeout: Duration,
@@ -48,6 +51,11 @@ impl Settings {
             ),
             ((seconds(1)..=seconds(120)).contains(&self.head_timeout), "gateway.head_timeout", "1s to 120s"),
             ((1..=100_000).contains(&self.connections_max), "gateway.connections_max", "1 to 100000"),
+            (
+                (seconds(1)..=Duration::from_hours(1)).contains(&self.connection_age_max),
+                "gateway.connection_age_max",
+                "1s to 1h",
+            ),
             (
                 gather_allowed.contains(&self.gather_timeout) && self.gather_timeout.subsec_nanos() == 0,
                 "gateway.gather_timeout",
@@ -85,6 +93,8 @@ mod tests {
             ("REQUEST_TIMEOUT", "20s", "gateway.request_timeout"),
             ("HEAD_TIMEOUT", "10ms", "gateway.head_timeout"),
             ("CONNECTIONS_MAX", "0", "gateway.connections_max"),
+            ("CONNECTION_AGE_MAX", "500ms", "gateway.connection_age_max"),
+            ("CONNECTION_AGE_MAX", "2h", "gateway.connection_age_max"),
             ("GATHER_TIMEOUT", "1500ms", "gateway.gather_timeout"),
             ("GATHER_TIMEOUT", "2m", "gateway.gather_timeout"),
         ] {

@@ -144,7 +144,7 @@ impl VoiceHands {
         if let Some(extension) = &call.extension {
             create = create.extension(extension);
         }
-crash_point(CrashPoint::Committed);
+        crash_point(CrashPoint::Committed);
         let posting = crash_during(CrashPoint::Posting, self.carrier.create_call(&create));
         let event = match posting.await {
             Ok(placed) => {

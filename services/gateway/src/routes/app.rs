@@ -22,6 +22,7 @@ use fleet_records::DeviceRecord;
 use serde::Serialize;
 
 use self::claims::Unproved;
+use super::body::Unread;
 use crate::error::{Because, Setback};
 use crate::gateway::Gateway;
 
@@ -40,6 +41,8 @@ pub(super) enum AppRefusal {
     Malformed(&'static str),
     /// The body is not a JWS.
     NotJose,
+    /// The body can't be had.
+    Unread(Unread),
     /// The device was not asked for this challenge.
     NotAsked,
     /// The user has no such challenge.
@@ -55,7 +58,10 @@ impl AppRefusal {
         match self {
             Self::Unproved(_) => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::NotJose => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotJose | Self::Unread(Unread::Encoded) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unread(Unread::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unread(Unread::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Unread(Unread::CutOff) => StatusCode::BAD_REQUEST,
             Self::NotAsked => StatusCode::FORBIDDEN,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Ended => StatusCode::CONFLICT,
@@ -72,6 +78,7 @@ impl AppRefusal {
             Self::Unproved(_) => "unauthorized",
             Self::Malformed(_) => "malformed",
             Self::NotJose => "not_jose",
+            Self::Unread(unread) => unread.label(),
             Self::NotAsked => "not_asked",
             Self::Unknown => "unknown",
             Self::Ended => "ended",
@@ -88,6 +95,10 @@ impl AppRefusal {
             Self::Unproved(_) => "the request is not signed by an active device of this user",
             Self::Malformed(rule) => rule,
             Self::NotJose => "the body must be a compact JWS of type application/jose",
+            Self::Unread(Unread::TooLarge) => "the body is larger than any answer",
+            Self::Unread(Unread::TooSlow) => "the body did not arrive in time",
+            Self::Unread(Unread::Encoded) => "the body must not be compressed",
+            Self::Unread(Unread::CutOff) => "the body was cut off",
             Self::NotAsked => "this device was not asked for this challenge",
             Self::Unknown => "there is no such challenge",
             Self::Ended => "this challenge has ended",
@@ -102,9 +113,20 @@ impl AppRefusal {
     const fn label(self) -> &'static str {
         match self {
             Self::Unproved(unproved) => unproved.label(),
-            Self::Malformed(_) | Self::NotJose | Self::NotAsked | Self::Unknown | Self::Ended => self.code(),
+            Self::Malformed(_)
+            | Self::NotJose
+            | Self::Unread(_)
+            | Self::NotAsked
+            | Self::Unknown
+            | Self::Ended => self.code(),
             Self::Setback(setback) => setback.label(),
         }
+    }
+}
+
+impl From<Unread> for AppRefusal {
+    fn from(unread: Unread) -> Self {
+        Self::Unread(unread)
     }
 }
 

@@ -8,8 +8,6 @@ pub(super) mod calls;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -18,6 +16,7 @@ use fleet_domain::{ChallengeId, ChallengeKey, PortalName};
 use fleet_twilio::{SignedBody, SignedRequest};
 use serde::Deserialize;
 
+use super::body::{Unread, is_of_type, whole_body};
 use crate::error::Because;
 use crate::gateway::Gateway;
 
@@ -31,9 +30,11 @@ pub(super) enum TurnedAway {
     NoSuchCall,
     /// Not signed by the carrier.
     Forged,
-    /// Larger than any request of the carrier.
-    TooLarge,
-    /// Not a form, or one without a call.
+    /// Its body can't be had.
+    Unread(Unread),
+    /// Not a form.
+    NotAForm,
+    /// A form without a call.
     Unreadable,
 }
 
@@ -42,8 +43,10 @@ impl TurnedAway {
         match self {
             Self::NoSuchCall => StatusCode::NOT_FOUND,
             Self::Forged => StatusCode::FORBIDDEN,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unreadable => StatusCode::BAD_REQUEST,
+            Self::Unread(Unread::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unread(Unread::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Unread(Unread::Encoded) | Self::NotAForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unread(Unread::CutOff) | Self::Unreadable => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -51,7 +54,8 @@ impl TurnedAway {
         match self {
             Self::NoSuchCall => "token",
             Self::Forged => "signature",
-            Self::TooLarge => "too_large",
+            Self::Unread(unread) => unread.label(),
+            Self::NotAForm => "not_a_form",
             Self::Unreadable => "unreadable",
         }
     }
@@ -114,7 +118,10 @@ impl FromRequest<Arc<Gateway>> for SignedForm {
         let url = public_form(gateway.engine.links().public_url(), request.uri());
         let signature = header(request.headers(), SIGNATURE).ok_or(TurnedAway::Forged)?;
         let signature_settings = header(request.headers(), SIGNATURE_SETTINGS);
-        let body = Bytes::from_request(request, gateway).await.map_err(|rejection| unread(&rejection))?;
+        if !is_of_type(request.headers(), "application/x-www-form-urlencoded") {
+            return Err(TurnedAway::NotAForm);
+        }
+        let body = whole_body(request, gateway).await.map_err(TurnedAway::Unread)?;
         let fields: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
         let signed = SignedRequest {
             url: &url,
@@ -134,12 +141,4 @@ fn public_form(public_url: &str, uri: &Uri) -> String {
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-fn unread(rejection: &BytesRejection) -> TurnedAway {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        TurnedAway::TooLarge
-    } else {
-        TurnedAway::Unreadable
-    }
 }

@@ -5,4 +5,5 @@
 mod app;
 mod calls;
 mod connections;
+mod hostile;
 mod support;

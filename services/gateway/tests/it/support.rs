@@ -27,6 +27,8 @@ use tokio::sync::mpsc;
 pub(crate) const PUBLIC_URL: &str = "https://mfa.example.org";
 pub(crate) const TITLE: &str = "Example University";
 pub(crate) const SID: &str = "CA00000000000000000000000000000007";
+/// The header with the carrier's signature.
+pub(crate) const SIGNATURE: &str = "x-twilio-signature";
 const AUTH_TOKEN: &str = "4f9c1d7e2ab84c06b3d5e8f7a1902c6d";
 const NUMBER: &str = "+14155550123";
 const CALLER_ID: &str = "+15005550006";
@@ -97,7 +99,7 @@ impl Fleet {
     pub(crate) async fn start() -> Self {
         let scratch = Scratch::new().await;
         let settings = scratch.settings().clone();
-        let fleet = Self::on(settings, Some(scratch)).await;
+        let fleet = Self::on(settings, Some(scratch), &[]).await;
         let policy = Policy { approve_only: true, ..Policy::default() };
         let portal = Portal { name: portal(), title: TITLE.into(), audiences: vec!["staff".into()], policy };
         fleet.engine.records().put_portal(&portal).await.unwrap();
@@ -106,11 +108,20 @@ impl Fleet {
 
     /// With a database that nobody listens for.
     pub(crate) async fn without_database() -> Self {
-        let url = "postgresql://fleet@127.0.0.1:1/fleet".to_owned();
-        Self::on(fleet_records::Settings::for_url(url.into()).unwrap(), None).await
+        Self::without_database_but(&[]).await
     }
 
-    async fn on(records: fleet_records::Settings, scratch: Option<Scratch>) -> Self {
+    /// Without a database, and with some settings of the gateway's own.
+    pub(crate) async fn without_database_but(settings: &[(&str, &str)]) -> Self {
+        let url = "postgresql://fleet@127.0.0.1:1/fleet".to_owned();
+        Self::on(fleet_records::Settings::for_url(url.into()).unwrap(), None, settings).await
+    }
+
+    async fn on(
+        records: fleet_records::Settings,
+        scratch: Option<Scratch>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         fleet_keys::install_tls_provider();
         let stop = Stop::new();
         let context = Context { tasks: Tasks::new(stop.clone()), stop, clock: Clock::system() };
@@ -136,7 +147,7 @@ impl Fleet {
             carrier: twilio_settings().profile().unwrap(),
             metrics: metrics.clone(),
             readiness,
-            settings: gateway_settings(),
+            settings: gateway_settings(settings),
         };
         fleet_gateway::start_on(listener, parts);
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
@@ -191,7 +202,14 @@ impl Fleet {
             body_hash: [1; 32],
         };
         let records = self.engine.records();
-        let (user, portal) = (records.user(user).await.unwrap(), records.portal(&portal()).unwrap());
+        let user = records.user(user).await.unwrap();
+        // A reading of all portals that began before this one was stored may still take it away for a second.
+        let portal = loop {
+            match records.portal(&portal()) {
+                Some(portal) => break portal,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
         let challenge = open(&ask, user.as_ref(), &portal, now).unwrap();
         assert!(challenge.is_open(), "{challenge:?}");
         records.create(&challenge, Note { event: "accept", actor: Actor::Portal }).await.unwrap();
@@ -243,7 +261,7 @@ impl Fleet {
     }
 
     pub(crate) async fn carrier_signing(&self, url: &str, fields: &[(&str, &str)], signature: &str) -> Reply {
-        let request = self.client.post(self.local(url)).header("x-twilio-signature", signature).form(fields);
+        let request = self.client.post(self.local(url)).header(SIGNATURE, signature).form(fields);
         reply(request).await
     }
 
@@ -264,7 +282,7 @@ impl Fleet {
         reply(self.client.post(self.local(path)).header("authorization", format!("Device {proof}"))).await
     }
 
-    fn proof(&self, phone: &Phone, method: &str, path: &str) -> String {
+    pub(crate) fn proof(&self, phone: &Phone, method: &str, path: &str) -> String {
         let url = format!("{PUBLIC_URL}{path}");
         let iat = self.engine.now().as_secs();
         phone.sign(
@@ -399,10 +417,9 @@ fn twilio_settings() -> fleet_twilio::Settings {
     }
 }
 
-fn gateway_settings() -> fleet_gateway::Settings {
-    let env = [("HEAD_TIMEOUT", "1s"), ("BODY_LIMIT_BYTES", "8192")]
-        .map(|(key, value)| (format!("FLEET_GATEWAY__{key}"), value.to_owned()));
-    let settings =
-        fleet_settings::Settings::load_from(&fleet_gateway::DEFAULTS, None, env.into_iter()).unwrap();
+fn gateway_settings(changes: &[(&str, &str)]) -> fleet_gateway::Settings {
+    let all = [&[("HEAD_TIMEOUT", "1s"), ("BODY_LIMIT_BYTES", "8192")], changes].concat();
+    let env = all.into_iter().map(|(key, value)| (format!("FLEET_GATEWAY__{key}"), value.to_owned()));
+    let settings = fleet_settings::Settings::load_from(&fleet_gateway::DEFAULTS, None, env).unwrap();
     settings.section("gateway").unwrap()
 }

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use fleet_domain::{Challenge, ChallengeKey, DeviceId, Event, Refused};
 use fleet_engine::{Applied, Apply};
@@ -17,6 +13,7 @@ use fleet_records::{Actor, Stored};
 use fleet_settings::ExposeSecret;
 use serde::Serialize;
 
+use super::super::super::body::{is_of_type, whole_body};
 use super::super::claims::{self, Answer, Saying, Unproved};
 use super::super::{AppRefusal, proved};
 use super::ChallengeUrl;
@@ -26,11 +23,13 @@ use crate::gateway::Gateway;
 pub(in crate::routes) async fn take(
     State(gateway): State<Arc<Gateway>>,
     ChallengeUrl(key): ChallengeUrl,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, AppRefusal> {
-    let body = body.map_err(|_| AppRefusal::Malformed("the body is too large or was cut off"))?;
-    let jws = jose(&headers, &body)?;
+    if !is_of_type(request.headers(), "application/jose") {
+        return Err(AppRefusal::NotJose);
+    }
+    let body = whole_body(request, &gateway).await?;
+    let jws = jose(&body)?;
     let keys = gateway.engine.keys();
     let is_nonce = |nonce: &str| keys.app_nonce_matches(key.portal.as_str(), key.id.as_bytes(), nonce);
     let answer = claims::answer(&jws, &key, (gateway.engine.now(), is_nonce))?;
@@ -41,12 +40,7 @@ pub(in crate::routes) async fn take(
     decide(&gateway, &key, stored, &answer).await
 }
 
-fn jose<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Jws<'a>, AppRefusal> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/jose") {
-        return Err(AppRefusal::NotJose);
-    }
+fn jose(body: &[u8]) -> Result<Jws<'_>, AppRefusal> {
     let malformed = AppRefusal::Malformed("the body is not a compact JWS with ES256 or EdDSA");
     let text = str::from_utf8(body).map_err(|_| malformed)?;
     Jws::parse(text).map_err(|_| malformed)
