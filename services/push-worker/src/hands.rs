@@ -18,6 +18,8 @@ impl QueueHands {
 }
 
 impl Hands for QueueHands {
+    const ASK_CARRIERS: bool = false;
+
     async fn carry_out(&self, stored: Stored, effect: Effect) -> Result<(), Error> {
         self.engine.hand_over(&stored.challenge.key, &effect).await
     }

@@ -36,6 +36,8 @@ pub(crate) struct VoiceHands {
 }
 
 impl Hands for VoiceHands {
+    const ASK_CARRIERS: bool = true;
+
     async fn carry_out(&self, stored: Stored, effect: Effect) -> Result<(), Error> {
         match effect {
             Effect::Dial => self.dial(stored).await,

@@ -21,8 +21,15 @@ use crate::{Applied, Apply, Engine, Error};
 /// What is carried out at once, and, beside that, what is looked at.
 const HANDS: usize = 64;
 
+/// How long a call that is due is left to those who can ask its carrier, by those who can only hand that over.
+const CALLS_LEFT: Duration = Duration::from_secs(2);
+
 /// What a service does about owed work that the sweep found.
 pub trait Hands: Clone + Send + Sync + 'static {
+    /// Whether they ask a carrier themselves. Others take up a call only when nobody else has for a while: with the
+    /// broker away, they could do nothing about it.
+    const ASK_CARRIERS: bool;
+
     /// Carries out what is owed, itself or by handing it over.
     fn carry_out(&self, stored: Stored, effect: Effect) -> impl Future<Output = Result<(), Error>> + Send;
 
@@ -142,7 +149,8 @@ impl<H: Hands> Sweeper<H> {
             return Ok(());
         }
         let now = inner.records.now()?;
-        let due = inner.records.due(now, places.len()).await?;
+        let calls_by = if H::ASK_CARRIERS { now } else { now.minus(CALLS_LEFT) };
+        let due = inner.records.due((now, calls_by), places.len()).await?;
         inner.metrics.swept("due", due.len());
         if !due.is_empty() {
             crash_point(CrashPoint::Swept);

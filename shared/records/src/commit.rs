@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fleet_domain::{ChallengeKey, Watch, watch_changes};
+use fleet_domain::{ChallengeKey, Channel, Watch, watch_changes};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -38,8 +38,8 @@ WITH locked AS MATERIALIZED (
     WHERE c.id >= $23
     FOR NO KEY UPDATE OF c SKIP LOCKED
 ), leased AS (
-    INSERT INTO calls (id, portal, attempt, check_at, to_key, from_key, shared)
-    SELECT id, portal, attempt, check_at, to_key, from_key, shared
+    INSERT INTO calls (id, portal, attempt, check_at, to_key, from_key, shared, by_voice)
+    SELECT id, portal, attempt, check_at, to_key, from_key, shared, true
     FROM locked WHERE to_key IS NOT NULL ORDER BY to_key, from_key
     ON CONFLICT DO NOTHING
     RETURNING id, portal
@@ -58,8 +58,8 @@ WITH locked AS MATERIALIZED (
         AS w(job, id, portal, attempt, check_at, change)
     WHERE (job IN (SELECT job FROM stored)) IS TRUE
 ), begun AS (
-    INSERT INTO calls (id, portal, attempt, check_at)
-    SELECT id, portal, attempt, check_at FROM watched WHERE change = 0
+    INSERT INTO calls (id, portal, attempt, check_at, by_voice)
+    SELECT id, portal, attempt, check_at, change = 3 FROM watched WHERE change IN (0, 3)
 ), moved AS (
     UPDATE calls c SET check_at = w.check_at FROM watched w
     WHERE w.change = 1 AND c.id = w.id AND c.portal = w.portal AND c.attempt = w.attempt
@@ -75,6 +75,7 @@ enum Change {
     Begin = 0,
     Move = 1,
     End = 2,
+    BeginCall = 3,
 }
 
 /// A transition without its line's attempt: nothing would ever free the line.
@@ -136,7 +137,12 @@ fn watches(transition: &Transition<'_>, with_line: Option<i16>) -> Vec<(i16, Opt
             watched(attempt).then_some((i16::from(attempt), None, Change::End))
         }
         Watch::Until { attempt, check_at } => {
-            let change = if watched(attempt) { Change::Move } else { Change::Begin };
+            let is_call = transition.after.attempt(attempt).is_some_and(|a| a.channel == Channel::Voice);
+            let change = match (watched(attempt), is_call) {
+                (true, _) => Change::Move,
+                (false, true) => Change::BeginCall,
+                (false, false) => Change::Begin,
+            };
             Some((i16::from(attempt), Some(SqlTime(check_at)), change))
         }
         Watch::Over { attempt } => Some((i16::from(attempt), None, Change::End)),

@@ -19,7 +19,7 @@ use crate::transition::Created;
 
 /// One statement for the whole batch. The rows go in by their key: two processes that store the same ones wait for each
 /// other in one order, never in a circle. `IS TRUE` makes PostgreSQL look the keys up by hash, where it would
-/// otherwise compare all pairs.
+/// otherwise compare all pairs. What a challenge may begin with is a push, never a call.
 pub(crate) const CREATE: &str = "
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::int4[], $4::int8[], $5::int2[], $6::bytea[], $7::timestamptz[],
@@ -36,8 +36,8 @@ WITH given AS MATERIALIZED (
     SELECT (SELECT fleet_now()), id, portal, version, result, event, detail
     FROM given WHERE ((id, portal) IN (SELECT id, portal FROM stored)) IS TRUE
 ), watched AS (
-    INSERT INTO calls (id, portal, attempt, check_at)
-    SELECT id, portal, attempt, check_at
+    INSERT INTO calls (id, portal, attempt, check_at, by_voice)
+    SELECT id, portal, attempt, check_at, false
     FROM unnest($12::uuid[], $13::text[], $14::int2[], $15::timestamptz[]) AS w(id, portal, attempt, check_at)
     WHERE ((id, portal) IN (SELECT id, portal FROM stored)) IS TRUE
 )

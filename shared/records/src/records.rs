@@ -174,9 +174,14 @@ impl Records {
     }
 
     /// Attempts that are due for a look at `now`. Each is handed out to one process, and again after 5 seconds unless
-    /// a transition has changed when it is to be looked at.
-    pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<(ChallengeKey, u8)>, Error> {
-        self.0.sweeps.due(now, limit).await
+    /// a transition has changed when it is to be looked at. Calls are handed out only if they were due at `calls_by`: who
+    /// can't ask a carrier leaves them for a while to those who can.
+    pub async fn due(
+        &self,
+        (now, calls_by): (Timestamp, Timestamp),
+        limit: usize,
+    ) -> Result<Vec<(ChallengeKey, u8)>, Error> {
+        self.0.sweeps.due((now, calls_by), limit).await
     }
 
     /// Gives an attempt back that [`Records::due`] handed out at `now` and that could not be looked at: it is due

@@ -54,7 +54,7 @@ pub(crate) const OVERDUE: &str = concat!(
 pub(crate) const DUE: &str = "
 WITH due AS MATERIALIZED (
     SELECT id, portal, attempt FROM calls
-    WHERE check_at <= $1 ORDER BY check_at LIMIT $2
+    WHERE check_at <= $1 AND (NOT by_voice OR check_at <= $4) ORDER BY check_at LIMIT $2
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE calls c SET check_at = $3 FROM due d
@@ -194,10 +194,14 @@ impl Sweeps {
         }
     }
 
-    pub(crate) async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<(ChallengeKey, u8)>, Error> {
-        let claim = SqlTime(now.plus(CLAIM));
+    pub(crate) async fn due(
+        &self,
+        (now, calls_by): (Timestamp, Timestamp),
+        limit: usize,
+    ) -> Result<Vec<(ChallengeKey, u8)>, Error> {
+        let (now, calls_by, claim) = (SqlTime(now), SqlTime(calls_by), SqlTime(now.plus(CLAIM)));
         let work = async {
-            self.connections.durable().await?.query(DUE, &[&SqlTime(now), &rows_max(limit), &claim]).await
+            self.connections.durable().await?.query(DUE, &[&now, &rows_max(limit), &claim, &calls_by]).await
         };
         let rows = work.await.map_err(|fault| fault.into_error("looking for attempts that are due"))?;
         rows.iter()

@@ -93,7 +93,7 @@ const HOT: [(&str, &str, &str); 9] = [
     ("load", load::CHALLENGES, "?, ?, first_id_of(fleet_now())"),
     ("mark", told::MARK, "?, ?, ?, first_id_of(fleet_now())"),
     ("overdue", sweep::OVERDUE, "?, ?, first_id_of(fleet_now()), 100"),
-    ("due", sweep::DUE, "?, 100, ?"),
+    ("due", sweep::DUE, "?, 100, ?, ?"),
     ("untold", sweep::UNTOLD, "fleet_now(), fleet_now(), ?, ?, 100"),
     ("open_of", sweep::OPEN_OF, "?, first_id_of(fleet_now()), ?"),
     ("retelling", retelling::PAGE, "fleet_now(), ?, ?, first_id_of(fleet_now()), 500"),

@@ -78,7 +78,8 @@ async fn processes_that_migrate_at_once_apply_everything_once() {
     let migrated = join_all((0..4).map(|_| Records::migrate(scratch.settings()))).await;
     let mut applied: Vec<usize> = migrated.into_iter().map(|names| names.unwrap().len()).collect();
     applied.sort_unstable();
-    assert_eq!(applied, [0, 0, 0, 3]);
+    let known = scratch.sql("SELECT count(*) FROM refinery_schema_history").await;
+    assert_eq!((&applied[..3], applied[3].to_string()), (&[0; 3][..], known[0].clone()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

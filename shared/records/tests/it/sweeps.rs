@@ -63,7 +63,7 @@ async fn each_attempt_that_is_due_goes_to_one_process_and_comes_again_after_five
     .await;
     let due_at = processes[0].now().plus(SECOND * 10);
     let sweep = async |now: Timestamp| {
-        let sweeps = (0..8).map(|at| processes[at % 2].records.due(now, 10));
+        let sweeps = (0..8).map(|at| processes[at % 2].records.due((now, now), 10));
         join_all(sweeps).await.into_iter().flat_map(Result::unwrap).collect::<Vec<_>>()
     };
     assert!(sweep(due_at.minus(SECOND * 5)).await.is_empty());
@@ -84,11 +84,43 @@ async fn an_attempt_that_is_over_is_not_due_any_more() {
     let stored = process.create(Channel::Push).await;
     let sending = process.apply(&stored, &Event::Send { check_after: Some(SECOND) }).await;
     let due_at = process.now().plus(SECOND * 2);
-    let due = process.records.due(due_at, 10).await.unwrap();
+    let due = process.records.due((due_at, due_at), 10).await.unwrap();
     assert_eq!(due, [(stored.challenge.key.clone(), 1)]);
     process.apply(&sending, &Event::Pushed { attempt: 1 }).await;
-    assert!(process.records.due(due_at.plus(SECOND * 60), 10).await.unwrap().is_empty());
+    let later = due_at.plus(SECOND * 60);
+    assert!(process.records.due((later, later), 10).await.unwrap().is_empty());
     assert_eq!(scratch.sql("SELECT count(*) FROM calls").await, ["0"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_due_is_left_for_a_while_to_those_who_can_look_at_it() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    let records = &process.records;
+    let push = process.create(Channel::Push).await;
+    process.apply(&push, &Event::Send { check_after: Some(SECOND * 10) }).await;
+    let (placed, reserved) = (process.create(Channel::Voice).await, process.create(Channel::Voice).await);
+    process.apply(&placed, &dial()).await;
+    let dialing = process.apply(&reserved, &dial()).await;
+    let later = Event::NotPlaced {
+        attempt: 1,
+        reason: fleet_domain::Reason::ProviderUnavailable,
+        provider_code: None,
+        again_after: Some(SECOND * 10),
+    };
+    process.apply(&dialing, &later).await;
+
+    let due_at = process.now().plus(SECOND * 11);
+    let left = records.due((due_at, due_at.minus(SECOND * 11)), 10).await.unwrap();
+    assert_eq!(left, [(push.challenge.key.clone(), 1)], "the two calls are left alone");
+    let due = records.due((due_at, due_at), 10).await.unwrap();
+    let calls: HashSet<_> = due.into_iter().collect();
+    let expected = [(placed.challenge.key.clone(), 1), (reserved.challenge.key.clone(), 2)];
+    assert_eq!(calls, HashSet::from(expected));
+    // Whoever took them has died.
+    let again = due_at.plus(SECOND * 7);
+    assert_eq!(records.due((again, again.minus(SECOND * 2)), 10).await.unwrap().len(), 3);
     process.stop().await;
 }
 
@@ -231,11 +263,12 @@ async fn an_attempt_that_was_given_back_is_due_after_a_second_and_a_forgotten_on
     process.apply(&stored, &dial()).await;
     let key = &stored.challenge.key;
     let now = process.now().plus(SECOND * 10);
-    assert_eq!(records.due(now, 10).await.unwrap().len(), 1);
+    assert_eq!(records.due((now, now), 10).await.unwrap().len(), 1);
     records.release(key, 1, now).await.unwrap();
-    assert!(records.due(now.plus(SECOND / 2), 10).await.unwrap().is_empty());
+    let before = now.plus(SECOND / 2);
+    assert!(records.due((before, before), 10).await.unwrap().is_empty());
     let again = now.plus(SECOND);
-    assert_eq!(records.due(again, 10).await.unwrap().len(), 1);
+    assert_eq!(records.due((again, again), 10).await.unwrap().len(), 1);
     // Not by whoever had it before.
     records.forget(key, 1, now).await.unwrap();
     assert_eq!(scratch.sql("SELECT count(*) FROM calls").await, ["1"]);
