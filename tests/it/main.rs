@@ -3,7 +3,9 @@
 
 mod by_phone;
 mod by_push;
+mod carrier;
 mod ladder;
+mod names;
 mod redis_lost;
 mod requests;
 mod restarts;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use fleet_contracts::NumberMatch;
 use fleet_domain::{ChallengeResult, Reason};
 
-use crate::world::{ALL, PATIENCE, Service, World, until};
+use crate::world::{ALL, PATIENCE, PORTAL, Service, World, keys, until};
 
 const DEVICE: &str = "00000000-0000-8000-8000-000000000001";
 
@@ -98,5 +99,26 @@ async fn a_user_who_does_not_exist_and_one_of_another_audience_look_the_same() {
         );
         assert!(outcome.attempts.is_empty() && outcome.alternatives.is_empty());
     }
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_of_a_request_does_not_give_its_digits_away() {
+    let world = World::new("").await;
+    let frank = world.app_user("frank", &[(DEVICE, "swarm-1")]).await;
+    let fleet = world.start(&[Service::Push]).await;
+    let draft = world.portal.draft(frank).showing(NumberMatch::parse("42").unwrap());
+    let id = world.ask(&draft).await;
+    until("it is accepted", || async { world.stored(id).await.is_some() }).await;
+    let stored = world.stored(id).await.unwrap().request.body_hash;
+    // Whoever reads the table knows all of it but the digits, and can try them all.
+    let guess = format!(r#"{{"challenge_id":"{id}","number_match":"42","user_id":"frank"}}"#);
+    assert_ne!(stored, fleet_keys::sha256(guess.as_bytes()));
+    let parts = [PORTAL.as_bytes(), id.as_bytes().as_slice(), guess.as_bytes()];
+    assert_eq!(
+        stored,
+        keys(&world.environment).keyed_digest("request_body", &parts),
+        "only a key of the fleet tells"
+    );
     assert!(fleet.stop().await);
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fleet_contracts::Outcome;
 use fleet_domain::{
-    ChallengeId, Channel, DeviceId, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, PushToken,
-    UserId,
+    Challenge, ChallengeId, ChallengeKey, Channel, DeviceId, PhoneKind, PhoneNumber, PhoneRole, Policy,
+    Portal, PortalName, PushToken, UserId,
 };
 use fleet_engine::Assembly;
 use fleet_keys::Keys;
@@ -45,7 +45,7 @@ pub(crate) struct World {
     context: Context,
     folder: PathBuf,
     /// Last, so that the schema outlives what uses it.
-    _scratch: Scratch,
+    pub(crate) scratch: Scratch,
 }
 
 /// Services that run until they are stopped.
@@ -138,7 +138,7 @@ impl World {
             client.outcome_jwk = Some(keys(&environment).outcome_jwk());
             PortalClient::start(&client, &context, &Metrics::new()).unwrap()
         };
-        let world = Self { records, portal, simulator_url, environment, context, folder, _scratch: scratch };
+        let world = Self { records, portal, simulator_url, environment, context, folder, scratch };
         world.register(Policy { approve_only: true, ring_s: 20, prompts: 2, ..Policy::default() }).await;
         world
     }
@@ -228,6 +228,27 @@ impl World {
         self.outcome(id).await
     }
 
+    /// Changes a setting of services that are started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Moves the fleet's clock to this many seconds after the real one.
+    pub(crate) async fn shift_clock(&self, seconds: u64) {
+        let clock = format!(
+            "CREATE OR REPLACE FUNCTION fleet_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE
+             AS 'SELECT clock_timestamp() + {seconds} * interval ''1 s'''"
+        );
+        self.scratch.sql(&clock).await;
+    }
+
+    /// The challenge as it is stored.
+    pub(crate) async fn stored(&self, id: ChallengeId) -> Option<Challenge> {
+        let key = ChallengeKey { id, portal: PortalName::parse(PORTAL).unwrap() };
+        self.records.load(&key).await.unwrap().map(|stored| stored.challenge)
+    }
+
     /// Everything in the simulator's log of this fact.
     pub(crate) async fn facts(&self, fact: &str) -> Vec<Value> {
         let url = format!("{}/sim/log?limit=1000000", self.simulator_url);
@@ -276,7 +297,7 @@ fn settings(environment: &[(String, String)]) -> Settings {
     Settings::load_from(&defaults, None, environment.iter().cloned()).unwrap()
 }
 
-fn keys(environment: &[(String, String)]) -> Keys {
+pub(crate) fn keys(environment: &[(String, String)]) -> Keys {
     Keys::from_settings(&settings(environment).section("keys").unwrap()).unwrap()
 }
 
