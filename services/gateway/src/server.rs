@@ -159,12 +159,11 @@ async fn attend(
         () = silent => return,
         () = closes => None,
     };
-    let ended = match ended {
-        Some(end) => Ok(end),
-        None => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(patience.closing, connection).await
-        }
+    let ended = if let Some(end) = ended {
+        Ok(end)
+    } else {
+        connection.as_mut().graceful_shutdown();
+        tokio::time::timeout(patience.closing, connection).await
     };
     match ended {
         Ok(Ok(())) => {}

@@ -57,11 +57,10 @@ impl AppRefusal {
     const fn status(self) -> StatusCode {
         match self {
             Self::Unproved(_) => StatusCode::UNAUTHORIZED,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Unread(Unread::CutOff) => StatusCode::BAD_REQUEST,
             Self::NotJose | Self::Unread(Unread::Encoded) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unread(Unread::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unread(Unread::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-            Self::Unread(Unread::CutOff) => StatusCode::BAD_REQUEST,
             Self::NotAsked => StatusCode::FORBIDDEN,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Ended => StatusCode::CONFLICT,

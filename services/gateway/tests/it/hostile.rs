@@ -15,12 +15,14 @@ const FORM: &str = "content-type: application/x-www-form-urlencoded";
 /// How long an answer to a whole request is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Method and path, headers, body.
+type Request = (String, Vec<String>, String);
+
 /// A gateway, one challenge of each kind, and a request to each route that is valid and has no effect any more.
 struct Scene {
     fleet: Fleet,
     keys: Vec<ChallengeKey>,
-    /// Method and path, headers, body.
-    requests: Vec<(String, Vec<String>, String)>,
+    requests: Vec<Request>,
 }
 
 impl Scene {
@@ -77,10 +79,9 @@ impl Scene {
     }
 }
 
-fn raw((head, headers, body): &(String, Vec<String>, String)) -> Vec<u8> {
-    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    let length = body.len();
-    format!("{head} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into_bytes()
+fn raw((head, headers, body): &Request) -> Vec<u8> {
+    let (headers, length) = (headers.join("\r\n"), body.len());
+    format!("{head} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n\r\n{body}").into_bytes()
 }
 
 /// The status of the answer; `None` where the connection is closed without one. A request that is not whole gets none
@@ -99,27 +100,25 @@ async fn status(address: &str, request: &[u8], wait: Duration) -> Option<u16> {
     str::from_utf8(&start[9..]).unwrap().parse().ok()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_requests_are_refused_clearly() {
-    let scene = Scene::new().await;
-    let before = scene.challenges().await;
-    let [twiml, input, status_path, .., answer] = &scene.requests[..] else { panic!("all routes") };
-    let (call, answering) = (&twiml.0["POST ".len()..], &answer.0);
-    let with = |request: &(String, Vec<String>, String), header: &str| {
-        let mut request = request.clone();
-        request.1.push(header.to_owned());
-        raw(&request)
-    };
-    let plain = |line: &str| format!("{line}\r\nhost: x\r\n\r\n").into_bytes();
-    let body = |line: &str, headers: &str, body: &str| {
-        format!("{line} HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n{body}").into_bytes()
-    };
-    let mut cases = vec![
-        // Valid, without an effect any more: the ground that the others stand on.
-        (raw(twiml), 200),
-        (raw(input), 200),
-        (raw(status_path), 204),
-        (raw(answer), 409),
+type Case = (Vec<u8>, u16);
+
+fn plain(line: &str) -> Vec<u8> {
+    format!("{line}\r\nhost: x\r\n\r\n").into_bytes()
+}
+
+fn body(line: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!("{line} HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n{body}").into_bytes()
+}
+
+fn with(request: &Request, header: &str) -> Vec<u8> {
+    let mut request = request.clone();
+    request.1.push(header.to_owned());
+    raw(&request)
+}
+
+/// Paths, versions and heads.
+fn of_heads() -> Vec<Case> {
+    vec![
         // Paths.
         (plain("GET /app/challenges/ HTTP/1.1"), 404),
         (plain("GET //app/challenges HTTP/1.1"), 404),
@@ -146,8 +145,14 @@ async fn hostile_requests_are_refused_clearly() {
         (plain("GET / HTTP/1.1\r\nx: \0"), 400),
         (plain("GET / HTTP/1.1\r\n: y"), 400),
         (b"GET /app/challenges HTTP/1.1\r\nhost: x\r\nauthorization: Device \xff\xfe\r\n\r\n".to_vec(), 401),
+    ]
+}
+
+/// Lengths and encodings of a body.
+fn of_bodies(answer: &Request, twiml: &Request) -> Vec<Case> {
+    let answering = &answer.0;
+    vec![
         (body(&twiml.0, &format!("{FORM}\r\n{SIGNATURE}: \u{fc}\r\ncontent-length: 9"), "CallSid=x"), 403),
-        // Lengths and encodings of a body.
         (body(answering, "content-type: application/jose\r\ncontent-length: -1", ""), 400),
         (body(answering, "content-type: application/jose\r\ncontent-length: ten", ""), 400),
         (body(answering, "content-type: application/jose\r\ncontent-length: 99999999999999999999", ""), 400),
@@ -194,7 +199,24 @@ async fn hostile_requests_are_refused_clearly() {
             ),
             413,
         ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_requests_are_refused_clearly() {
+    let scene = Scene::new().await;
+    let before = scene.challenges().await;
+    let [twiml, input, status_path, .., answer] = &scene.requests[..] else { panic!("all routes") };
+    let (call, answering) = (&twiml.0["POST ".len()..], &answer.0);
+    let mut cases = vec![
+        // Valid, without an effect any more: the ground that the others stand on.
+        (raw(twiml), 200),
+        (raw(input), 200),
+        (raw(status_path), 204),
+        (raw(answer), 409),
     ];
+    cases.extend(of_heads());
+    cases.extend(of_bodies(answer, twiml));
     for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "post"] {
         cases.push((plain(&format!("{method} {call} HTTP/1.1")), 405));
         cases.push((plain(&format!("{method} {} HTTP/1.1", &answering["POST ".len()..])), 405));
@@ -290,7 +312,7 @@ async fn five_thousand_mutated_requests_move_nothing_and_break_nothing() {
     let scene = Scene::new().await;
     let before = scene.challenges().await;
     let address: Arc<str> = scene.fleet.address.as_str().into();
-    let mut random = Random(0x5eed_0f_a_ca11);
+    let mut random = Random(0x05ee_d0fa_ca11);
     let mut running = JoinSet::new();
     let mut answered = 0;
     let judge = |(request, found): (Vec<u8>, Option<u16>)| {
