@@ -95,8 +95,9 @@ rabbitmq_command() {
     )
 }
 
-# rabbitmq_definitions: the users. A portal declares and reads only queues of its own name, publishes requests, and
-# binds its queues to the events that carry its own routing keys.
+# rabbitmq_definitions: the users. A portal publishes requests, reads the queue of its events where an operator has declared
+# one, and declares nothing itself: a quorum queue of its own that dead-letters at least once would let it crash, by one malformed
+# x-death header, the dead-letter workers of the whole node.
 rabbitmq_definitions() {
     local portal users permissions topics
     users="{\"name\": \"fleet\", \"password\": \"$(recall RABBITMQ_PASSWORD)\", \"tags\": \"administrator\"}"
@@ -106,8 +107,8 @@ rabbitmq_definitions() {
         users+=",
     {\"name\": \"$portal\", \"password\": \"$(recall "RABBITMQ_PASSWORD_$portal")\", \"tags\": \"\"}"
         permissions+=",
-    {\"user\": \"$portal\", \"vhost\": \"/\", \"configure\": \"^$portal\\\\.\",
-     \"write\": \"^(mfa\\\\.requests|$portal\\\\..*)\$\", \"read\": \"^(mfa\\\\.events|$portal\\\\..*)\$\"}"
+    {\"user\": \"$portal\", \"vhost\": \"/\", \"configure\": \"^\$\",
+     \"write\": \"^mfa\\\\.requests\$\", \"read\": \"^$portal\\\\.events\$\"}"
         topics+="${topics:+,
     }{\"user\": \"$portal\", \"vhost\": \"/\", \"exchange\": \"mfa.events\", \"write\": \"^\$\", \"read\": \"^$portal\\\\..*\"},
     {\"user\": \"$portal\", \"vhost\": \"/\", \"exchange\": \"mfa.requests\", \"write\": \".*\", \"read\": \"^\$\"}"
@@ -153,6 +154,9 @@ load_definitions = $common/definitions.json
 net_ticktime = 10
 # A body is held in memory whole before any limit of the fleet's own; the default is 128 MiB.
 max_message_size = 262144
+# Bounds a message's headers. In the default of 128 KiB, lists can stand in each other so deeply that the clients' parser
+# overflows its stack, which ends the process; 8192 is the least that they take.
+frame_max = 8192
 log.console = false
 CONF
         (($(rabbitmq_node_count) == 1)) || rabbitmq_cluster_settings

@@ -13,7 +13,7 @@ const RUNGS: &[(u8, &[&str])] = &[
     (3, &["fleet-broker", "fleet-outcomes", "fleet-records", "fleet-twilio"]),
     (4, &["fleet-engine", "fleet-portal-client"]),
     (5, &["fleet-voice-worker", "fleet-push-worker", "fleet-gateway", "fleet-simulator", "fleet-ctl"]),
-    (6, &["fleet"]),
+    (6, &["fleet", "fleet-hostile"]),
     (7, &["fleet-tests", "fleet-load", "fleet-faults"]),
 ];
 

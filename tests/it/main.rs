@@ -4,6 +4,7 @@
 mod by_phone;
 mod by_push;
 mod carrier;
+mod hostile;
 mod ladder;
 mod names;
 mod redis_lost;

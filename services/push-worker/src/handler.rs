@@ -5,6 +5,7 @@ use fleet_domain::Channel;
 use fleet_engine::{Accepted, Begin};
 
 use crate::dispatch::Dispatch;
+use crate::hands::QueueHands;
 
 /// Takes challenges; acks when their push is committed as `pushed`, or whatever else is owed is handed over.
 /// Idempotent by (portal, challenge id): a second delivery finds the row, and `turn` says what is left to do.
@@ -26,6 +27,11 @@ impl Handler for ChallengeHandler {
             Accepted::Refused(verdict) => return verdict,
         };
         carried_on.unwrap_or_else(|error| error.verdict())
+    }
+
+    async fn give_up(&self, delivery: Delivery) -> Verdict {
+        let engine = self.dispatch.engine();
+        engine.give_up(&delivery, &QueueHands::new(engine.clone())).await
     }
 }
 

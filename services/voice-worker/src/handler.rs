@@ -30,6 +30,10 @@ impl Handler for ChallengeHandler {
             Accepted::Refused(verdict) => verdict,
         }
     }
+
+    async fn give_up(&self, delivery: Delivery) -> Verdict {
+        self.hands.engine.give_up(&delivery, &self.hands).await
+    }
 }
 
 /// Takes owed voice work: whatever the challenge's row says is owed or due is done. Idempotent by the row.

@@ -1,8 +1,8 @@
 //! The whole broker: two connections, what publishes and what consumes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use fleet_lifecycle::{Context, Stop, Tasks};
+use fleet_lifecycle::Context;
 use fleet_telemetry::{Metrics, Readiness};
 use lapin::{types::ShortString, uri::AMQPUri};
 
@@ -31,13 +31,16 @@ struct Shared {
     topology: Arc<Topology>,
     trust: Arc<Trust>,
     metrics: BrokerMetrics,
-    tasks: Tasks,
-    stop: Stop,
     limits: Limits,
+    settings: Settings,
+    endpoints: Vec<AMQPUri>,
+    context: Context,
+    /// The connections of the queues that portals write to. A std mutex: it is never held over an await.
+    links: Mutex<Vec<(Queue, Link)>>,
 }
 
 impl Broker {
-    /// Starts two connections, one to publish and one to consume: RabbitMQ stops reading from one that
+    /// Starts two connections, one to publish and one to consume, to which `consume` adds: RabbitMQ stops reading from one that
     /// publishes when it lacks memory, and acks must not wait for that. Returns at once; the readiness check
     /// `rabbitmq` tells when both are open. They stay open until all other tasks of `context` have ended.
     pub fn start(
@@ -57,7 +60,7 @@ impl Broker {
         let publish_link = Supervisor::new(publish.0, settings, endpoints.clone(), publish.1, publish_ready)
             .declaring(topology.clone())
             .start(context);
-        let link = Supervisor::new(consume.0, settings, endpoints, consume.1, consume_ready)
+        let link = Supervisor::new(consume.0, settings, endpoints.clone(), consume.1, consume_ready)
             .declaring(topology.clone())
             .start(context);
         let publisher = Publisher::start(
@@ -75,14 +78,16 @@ impl Broker {
             trust: Arc::new(Trust::new(topology.clone(), fleet_users)),
             topology,
             metrics,
-            tasks: context.tasks.clone(),
-            stop: context.stop.clone(),
             limits: Limits {
                 max_body_bytes: settings.max_body_bytes,
                 connect_timeout: settings.connect_timeout,
                 redelivery_pause: settings.redelivery_pause,
                 idle_check: settings.idle_check,
             },
+            settings: settings.clone(),
+            endpoints,
+            context: context.clone(),
+            links: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -115,16 +120,37 @@ impl Broker {
             // 0 would mean without a bound.
             prefetch: prefetch.max(1),
             handler,
-            link: shared.link.clone(),
+            link: self.link_for(queue),
+            declaring: shared.link.clone(),
             publisher: shared.publisher.clone(),
             topology: shared.topology.clone(),
             trust: shared.trust.clone(),
             metrics: shared.metrics.queue(queue),
-            tasks: shared.tasks.clone(),
-            stop: shared.stop.clone(),
+            tasks: shared.context.tasks.clone(),
+            stop: shared.context.stop.clone(),
             limits: shared.limits,
         };
-        shared.tasks.spawn(queue.name(), Arc::new(consumer).run());
+        shared.context.tasks.spawn(queue.name(), Arc::new(consumer).run());
+    }
+
+    /// A message that portals write can break the client library and with it the connection, so each of their queues gets one
+    /// of its own: what is under way elsewhere is not delivered again for it. Consumers of the same queue share it.
+    fn link_for(&self, queue: Queue) -> Link {
+        let shared = &self.shared;
+        if !queue.is_written_by_portals() {
+            return shared.link.clone();
+        }
+        let mut links = shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, link)) = links.iter().find(|(of, _)| *of == queue) {
+            return link.clone();
+        }
+        let [ready] = Part::of(None, [queue.name()]);
+        let metrics = shared.metrics.connection(queue.name());
+        let (settings, context) = (&shared.settings, &shared.context);
+        let link =
+            Supervisor::new(queue.name(), settings, shared.endpoints.clone(), metrics, ready).start(context);
+        links.push((queue, link.clone()));
+        link
     }
 
     /// How full every queue is.

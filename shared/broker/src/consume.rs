@@ -21,9 +21,9 @@ use tracing::{error, warn};
 use crate::{
     backoff::{self, Backoff},
     delivery::{Delivery, Trust},
-    error::Fault,
+    error::{Fault, PublishError},
     metrics::QueueMetrics,
-    publish::Publisher,
+    publish::{Outgoing, Publisher},
     session::{Next, Session},
     supervisor::Link,
     topology::{Queue, Topology},
@@ -32,13 +32,38 @@ use crate::{
 
 /// The reason of a body that is too large for a handler.
 const OVERSIZE: &str = "oversize_body";
+/// The metric's reason of a message that could not be parked.
+const LOST: &str = "lost";
+
+/// How often a follow-up is published where the message would be dropped otherwise.
+const LAST_TRIES: u32 = 5;
+
+/// How long few messages are taken at once after one that broke the connection. Meanwhile it comes back, again and again,
+/// until its queue gives it up, and each time costs a delivery of whatever is under way beside it.
+const CAUTION: Duration = Duration::from_secs(3);
+
+/// The prefetch meanwhile: the message that breaks the connection comes alone.
+const CAUTIOUS_PREFETCH: u16 = 1;
 
 /// Handles the deliveries of a queue, several at a time.
 pub trait Handler: Send + Sync + 'static {
     /// Works on one delivery and says what becomes of it. It may be called again for the same message, here or
     /// in another process, so it must be idempotent. If it panics, the message goes back to its queue; after 20
-    /// times it goes to `dead`.
+    /// times the queue gives it up, to `dead` or to `give_up`.
     fn handle(&self, delivery: Delivery) -> impl Future<Output = Verdict> + Send;
+
+    /// Ends what the message asks for instead of doing it: it has been delivered so often without an ack that the
+    /// broker is about to drop it. Unless a handler knows better, it is parked.
+    fn give_up(&self, delivery: Delivery) -> impl Future<Output = Verdict> + Send {
+        async move {
+            drop(delivery);
+            Verdict::Poison(Poison::hash_only(
+                "given_up",
+                "delivered over and over and never acked",
+                Vec::new(),
+            ))
+        }
+    }
 }
 
 /// What a consumer needs besides its handler.
@@ -47,6 +72,8 @@ pub(crate) struct Consumer<H> {
     pub(crate) prefetch: u16,
     pub(crate) handler: H,
     pub(crate) link: Link,
+    /// The connection over which the topology is declared.
+    pub(crate) declaring: Link,
     pub(crate) publisher: Publisher,
     pub(crate) topology: Arc<Topology>,
     pub(crate) trust: Arc<Trust>,
@@ -80,14 +107,19 @@ impl<H: Handler> Consumer<H> {
             let connection = tokio::select! {
                 biased;
                 () = self.stop.soft() => return Ok(()),
-                connection = self.link.connection() => connection,
+                connection = self.connection() => connection,
             };
             let opened = Instant::now();
             match self.consume(&connection).await {
-                Ok(()) => return Ok(()),
+                Ok(Next::Drain) => return Ok(()),
+                Ok(Next::Reopen | Next::Continue) => continue,
                 Err(fault) => warn!(queue = self.queue.name(), error = %fault, "consumer broke"),
             }
             self.link.doubt();
+            // Where the connection is lost, the supervisor decides how long to wait.
+            if !connection.status().connected() {
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = self.stop.soft() => return Ok(()),
@@ -96,12 +128,28 @@ impl<H: Handler> Consumer<H> {
         }
     }
 
-    /// Consumes on one channel until a soft stop, after which everything taken is settled.
-    async fn consume(self: &Arc<Self>, connection: &Connection) -> Result<(), Fault> {
-        let mut session =
-            timeout(self.limits.connect_timeout, Session::open(self.clone(), connection)).await??;
-        while let Next::Continue = session.turn().await? {}
-        session.drain().await
+    /// The connection to consume from, once the exchanges that its queue is bound to have been declared.
+    async fn connection(&self) -> Arc<Connection> {
+        self.declaring.connection().await;
+        self.link.connection().await
+    }
+
+    /// Consumes on one channel until it is to be opened anew or a soft stop, after which everything taken is settled.
+    async fn consume(self: &Arc<Self>, connection: &Connection) -> Result<Next, Fault> {
+        let careful_until =
+            self.link.unreadable_at().map(|at| at + CAUTION).filter(|at| *at > Instant::now());
+        let prefetch = if careful_until.is_some() { CAUTIOUS_PREFETCH } else { self.prefetch };
+        let open = Session::open(self.clone(), connection, prefetch, careful_until);
+        let mut session = timeout(self.limits.connect_timeout, open).await??;
+        loop {
+            match session.turn().await? {
+                Next::Continue => {}
+                next @ (Next::Reopen | Next::Drain) => {
+                    session.drain().await?;
+                    return Ok(next);
+                }
+            }
+        }
     }
 
     /// One delivery from its arrival to its settlement.
@@ -117,9 +165,9 @@ impl<H: Handler> Consumer<H> {
             self.metrics.redelivered.inc();
         }
         let delivery = Delivery::read(self.queue, &message, body.clone(), &self.trust);
-        let portal = delivery.sender.portal().cloned();
+        let (portal, last_chance) = (delivery.sender.portal().cloned(), delivery.last_chance);
         let outcome = self.handle(delivery).await;
-        let origin = Origin { queue: self.queue, body, properties: message.properties, portal };
+        let origin = Origin { queue: self.queue, body, properties: message.properties, portal, last_chance };
         let Some(ack) = self.follow(&outcome, &origin, &acker).await else {
             return self.metrics.lost.inc();
         };
@@ -135,7 +183,15 @@ impl<H: Handler> Consumer<H> {
         }
         let started = Instant::now();
         // A handler's own state must not depend on being dropped half-way: that is what being idempotent means.
-        let outcome = AssertUnwindSafe(async { self.handler.handle(delivery).await }).catch_unwind().await;
+        let handled = async {
+            if delivery.last_chance {
+                warn!(queue = self.queue.name(), "message given up");
+                self.handler.give_up(delivery).await
+            } else {
+                self.handler.handle(delivery).await
+            }
+        };
+        let outcome = AssertUnwindSafe(handled).catch_unwind().await;
         self.metrics.handler_seconds.observe(started.elapsed().as_secs_f64());
         match outcome {
             Ok(verdict) => Outcome::Verdict(verdict),
@@ -154,13 +210,17 @@ impl<H: Handler> Consumer<H> {
             if !acker.usable() {
                 return None;
             }
-            let result = self.publisher.send(*outgoing).await;
+            let result = self.publish(*outgoing, origin.last_chance, acker).await;
             if let Err(error) = result {
-                warn!(queue = self.queue.name(), error = %error, "follow-up not published, the message is redelivered");
+                warn!(queue = self.queue.name(), error = %error, "follow-up not published");
             }
-            step = verdict::after_publish(result);
+            step = verdict::after_publish(result, origin.last_chance);
         }
         match step {
+            Step::Lose => {
+                self.count_lost(outcome, origin);
+                Some(true)
+            }
             Step::Ack => {
                 self.count(outcome);
                 Some(true)
@@ -171,13 +231,50 @@ impl<H: Handler> Consumer<H> {
                     Outcome::Panicked => self.metrics.panic.inc(),
                     Outcome::Verdict(_) => self.metrics.requeued.inc(),
                 }
-                tokio::select! {
-                    () = self.stop.soft() => {}
-                    () = sleep(backoff::jittered(self.limits.redelivery_pause)) => {}
-                }
+                self.pause().await;
                 Some(false)
             }
         }
+    }
+
+    /// Publishes a follow-up, several times where the message would be dropped without it.
+    async fn publish(
+        &self,
+        outgoing: Outgoing,
+        last_chance: bool,
+        acker: &Acker,
+    ) -> Result<(), PublishError> {
+        let mut result = self.publisher.send(outgoing.clone()).await;
+        for _ in 1..if last_chance { LAST_TRIES } else { 1 } {
+            if result.is_ok() || !acker.usable() {
+                break;
+            }
+            self.pause().await;
+            result = self.publisher.send(outgoing.clone()).await;
+        }
+        result
+    }
+
+    async fn pause(&self) {
+        tokio::select! {
+            () = self.stop.soft() => {}
+            () = sleep(backoff::jittered(self.limits.redelivery_pause)) => {}
+        }
+    }
+
+    /// The log is all that is left of it.
+    fn count_lost(&self, outcome: &Outcome, origin: &Origin) {
+        self.metrics.dropped.inc();
+        let reason = match outcome {
+            Outcome::Verdict(Verdict::Poison(poison)) => {
+                self.metrics.count_parked(LOST);
+                poison.reason
+            }
+            Outcome::Verdict(Verdict::Done | Verdict::RetryIn(_)) | Outcome::Panicked => "not_handled",
+        };
+        let portal = origin.portal.as_ref().map(ToString::to_string);
+        let (sha256, size) = (fleet_keys::sha256_hex(&origin.body), origin.body.len());
+        error!(queue = self.queue.name(), reason, portal, sha256, size, "message lost: nothing took it");
     }
 
     fn count(&self, outcome: &Outcome) {

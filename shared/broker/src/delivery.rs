@@ -20,6 +20,8 @@ use crate::topology::{Exchange, Queue, Topology};
 pub(crate) const PORTAL_HEADER: &str = "x-mfa-portal";
 /// W3C trace context.
 pub(crate) const TRACEPARENT_HEADER: &str = "traceparent";
+/// RabbitMQ's count of the deliveries that came back. Absent from the first delivery.
+const DELIVERY_COUNT_HEADER: &str = "x-delivery-count";
 /// RabbitMQ's own record of the queues that gave a message up, newest first.
 pub(crate) const DEATHS_HEADER: &str = "x-death";
 
@@ -38,7 +40,7 @@ pub struct Delivery {
     pub message_id: Option<String>,
     /// The type of the body, as the sender named it.
     pub content_type: Option<String>,
-    /// W3C trace context of the sender, as it was sent.
+    /// W3C trace context of the sender; nothing where it has another form.
     pub traceparent: Option<String>,
     /// When it arrived here.
     pub received_at: Instant,
@@ -46,6 +48,8 @@ pub struct Delivery {
     pub published_at: Option<Timestamp>,
     /// Why it is in the queue `dead`; nothing elsewhere.
     pub dead: Option<DeadInfo>,
+    /// Whether it was delivered so often without an ack that the broker is about to drop it: `Handler::give_up` gets it.
+    pub last_chance: bool,
     /// Whether the broker still counts on this process. Nothing in deliveries made for tests.
     acker: Option<Acker>,
 }
@@ -64,6 +68,7 @@ impl Delivery {
             received_at: Instant::now(),
             published_at: None,
             dead: None,
+            last_chance: false,
             acker: None,
         }
     }
@@ -84,11 +89,14 @@ impl Delivery {
             redelivered: message.redelivered,
             message_id: text(properties.message_id()),
             content_type: text(properties.content_type()),
-            traceparent: header(properties, TRACEPARENT_HEADER),
+            traceparent: traceparent(properties),
             received_at: Instant::now(),
             published_at: published_at(properties),
             // Elsewhere the header is whatever a portal wrote.
             dead: if queue == Queue::Dead { trust.dead_info(properties) } else { None },
+            // A first delivery carries whatever count a portal wrote; later ones carry the broker's. (Written twice, a forged
+            // one stays: its sender then has its own message ended early, or dropped untold.)
+            last_chance: message.redelivered && queue.is_last_chance(delivery_count(properties)),
             acker: Some(message.acker.clone()),
         }
     }
@@ -196,6 +204,31 @@ impl Trust {
     }
 }
 
+/// How often a message came back to its queue, as RabbitMQ counts in `x-delivery-count`.
+fn delivery_count(properties: &BasicProperties) -> i64 {
+    let header = properties.headers().as_ref().and_then(|all| all.inner().get(DELIVERY_COUNT_HEADER));
+    header.and_then(AMQPValue::as_long_long_int).unwrap_or(0)
+}
+
+/// The header `traceparent`, if it is one of W3C's form: 55 characters of version 00.
+pub(crate) fn traceparent(properties: &BasicProperties) -> Option<String> {
+    header(properties, TRACEPARENT_HEADER).filter(|text| is_traceparent(text))
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str, digits: usize| {
+        part.len() == digits
+            && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next(), parts.next(), parts.next(), parts.next());
+    version == Some("00")
+        && trace.is_some_and(|part| hex(part, 32))
+        && span.is_some_and(|part| hex(part, 16))
+        && flags.is_some_and(|part| hex(part, 2))
+        && parts.next().is_none()
+}
+
 /// A header's text.
 pub(crate) fn header(properties: &BasicProperties, name: &str) -> Option<String> {
     text(properties.headers().as_ref()?.inner().get(name)?)
@@ -274,6 +307,17 @@ mod tests {
         assert_eq!(info(AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::Void]))), None);
         assert_eq!(info(AMQPValue::Boolean(true)), None);
         assert_eq!(trust().dead_info(&BasicProperties::default()), None);
+    }
+
+    #[test]
+    fn only_the_w3c_form_is_a_traceparent() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        for bad in
+            ["", "00", "00-1-2-01", &good.to_uppercase(), &format!("{good}-00"), &good.replace("00-", "01-")]
+        {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
     }
 
     #[test]

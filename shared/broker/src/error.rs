@@ -78,6 +78,17 @@ pub(crate) enum Fault {
     /// The broker or the connection failed.
     #[error(transparent)]
     Broker(#[from] lapin::Error),
+    /// A queue exists that was declared differently, by an earlier version or with another `broker.max_length`.
+    #[error(
+        "the queue `{queue}` exists with other arguments: stop the fleet once the queue is empty, delete it with \
+         `rabbitmqctl delete_queue {queue}` and start again, or choose another `broker.namespace` ({source})"
+    )]
+    OtherArguments {
+        /// Its full name.
+        queue: String,
+        /// What RabbitMQ says.
+        source: lapin::Error,
+    },
     /// The broker did not answer.
     #[error("no answer in time")]
     TimedOut(#[from] tokio::time::error::Elapsed),

@@ -19,6 +19,7 @@ pub(crate) struct BrokerMetrics {
     publish_seconds: HistogramVec,
     connected: IntGaugeVec,
     connects: IntCounterVec,
+    unreadable: IntCounterVec,
     blocked: IntGaugeVec,
 }
 
@@ -28,7 +29,7 @@ impl BrokerMetrics {
             deliveries: metrics.counter(
                 "mfa_broker_deliveries_total",
                 "Deliveries that were handled, by what became of them: done, retry, poison, panic, lost (the connection broke \
-                 meanwhile), requeued (the follow-up could not be published).",
+                 meanwhile), requeued (the follow-up could not be published), dropped (nor before the broker would drop it).",
                 &["queue", "end"],
             ),
             redeliveries: metrics.counter(
@@ -49,7 +50,7 @@ impl BrokerMetrics {
             ),
             parked: metrics.counter(
                 "mfa_broker_parked_total",
-                "Messages that were parked, by reason.",
+                "Messages that were parked, by reason; lost are those that could not even be parked.",
                 &["reason"],
             ),
             published: metrics.counter(
@@ -73,6 +74,11 @@ impl BrokerMetrics {
                 "Connections that were opened; more than one is a reconnect.",
                 &["connection"],
             ),
+            unreadable: metrics.counter(
+                "mfa_broker_unreadable_total",
+                "Connections that broke over a message that the client library can't read; it is delivered some twenty times.",
+                &["connection"],
+            ),
             blocked: metrics.gauge(
                 "mfa_broker_blocked",
                 "1 while RabbitMQ takes nothing from the connection, because it lacks memory or disk.",
@@ -91,6 +97,7 @@ impl BrokerMetrics {
             panic: end("panic"),
             lost: end("lost"),
             requeued: end("requeued"),
+            dropped: end("dropped"),
             redelivered: self.redeliveries.with_label_values(&[queue]),
             handler_seconds: self.handler_seconds.with_label_values(&[queue]),
             in_flight: self.in_flight.with_label_values(&[queue]),
@@ -111,6 +118,7 @@ impl BrokerMetrics {
         ConnectionMetrics {
             connected: self.connected.with_label_values(&[name]),
             connects: self.connects.with_label_values(&[name]),
+            unreadable: self.unreadable.with_label_values(&[name]),
             blocked: self.blocked.with_label_values(&[name]),
         }
     }
@@ -124,6 +132,7 @@ pub(crate) struct QueueMetrics {
     pub(crate) panic: IntCounter,
     pub(crate) lost: IntCounter,
     pub(crate) requeued: IntCounter,
+    pub(crate) dropped: IntCounter,
     pub(crate) redelivered: IntCounter,
     pub(crate) handler_seconds: Histogram,
     pub(crate) in_flight: IntGauge,
@@ -159,5 +168,6 @@ impl PublishMetrics {
 pub(crate) struct ConnectionMetrics {
     pub(crate) connected: IntGauge,
     pub(crate) connects: IntCounter,
+    pub(crate) unreadable: IntCounter,
     pub(crate) blocked: IntGauge,
 }

@@ -32,9 +32,11 @@ const SETTLE_BATCH: usize = 256;
 /// How long a finished delivery waits for a slower one before it, so that both are acked together.
 const SCATTERED_WAIT: Duration = Duration::from_millis(50);
 
-/// Why work on a channel stopped without a fault.
+/// What comes after something that happened on a channel without a fault.
 pub(crate) enum Next {
     Continue,
+    /// A new channel, because the bound on what is taken at once has changed.
+    Reopen,
     Drain,
 }
 
@@ -43,6 +45,9 @@ pub(crate) struct Session<H> {
     shared: Arc<Consumer<H>>,
     channel: Channel,
     consumer: lapin::Consumer,
+    prefetch: u16,
+    /// When `prefetch` need not be as small as it is any more.
+    careful_until: Option<Instant>,
     acks: Acks,
     /// Given to each delivery. Unbounded, because no more come in than `prefetch`.
     settled: mpsc::UnboundedSender<Settlement>,
@@ -59,7 +64,9 @@ impl<H: Handler> Session<H> {
     pub(crate) async fn open(
         shared: Arc<Consumer<H>>,
         connection: &Connection,
-    ) -> Result<Self, lapin::Error> {
+        prefetch: u16,
+        careful_until: Option<Instant>,
+    ) -> Result<Self, Fault> {
         let channel = connection.create_channel().await?;
         // It may have been deleted since the connection was opened.
         shared.topology.declare_queue(&channel, shared.queue).await?;
@@ -67,7 +74,7 @@ impl<H: Handler> Session<H> {
             global: false, // quorum queues know no other
         };
         // The only bound on what lapin buffers, so it must be set before consuming.
-        channel.basic_qos(shared.prefetch, qos).await?;
+        channel.basic_qos(prefetch, qos).await?;
         let options = BasicConsumeOptions {
             no_local: false,  // RabbitMQ has no such thing
             no_ack: false,    // a message lives until its work is done
@@ -83,6 +90,8 @@ impl<H: Handler> Session<H> {
             shared,
             channel,
             consumer,
+            prefetch,
+            careful_until,
             acks: Acks::new(),
             settled,
             settlements,
@@ -94,7 +103,7 @@ impl<H: Handler> Session<H> {
 
     /// Waits for one thing to happen and deals with it.
     pub(crate) async fn turn(&mut self) -> Result<Next, Fault> {
-        let scattered_until = self.scattered_until;
+        let (scattered_until, careful_until) = (self.scattered_until, self.careful_until);
         let idle_until = self.last_active + self.shared.limits.idle_check;
         tokio::select! {
             biased;
@@ -109,6 +118,9 @@ impl<H: Handler> Session<H> {
             }
             () = sleep_until(scattered_until.unwrap_or(idle_until)), if scattered_until.is_some() => {
                 self.ack_scattered().await?;
+            }
+            () = sleep_until(careful_until.unwrap_or(idle_until)), if careful_until.is_some() => {
+                return Ok(Next::Reopen);
             }
             () = sleep_until(idle_until) => self.check_subscription().await?,
         }
@@ -148,7 +160,7 @@ impl<H: Handler> Session<H> {
         }
         // Unacked ones take the places of new deliveries, so few of them may wait for a slow neighbour.
         let scattered = self.acks.finished();
-        if scattered > usize::from(self.shared.prefetch / 4) {
+        if scattered > usize::from(self.prefetch / 4) {
             self.ack_scattered().await?;
         } else if scattered == 0 {
             self.scattered_until = None;
@@ -182,7 +194,7 @@ impl<H: Handler> Session<H> {
     /// RabbitMQ 3.10 can delete a quorum queue without telling its consumers.
     async fn check_subscription(&mut self) -> Result<(), Fault> {
         self.last_active = Instant::now();
-        if self.acks.open() >= usize::from(self.shared.prefetch) {
+        if self.acks.open() >= usize::from(self.prefetch) {
             return Ok(());
         }
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };

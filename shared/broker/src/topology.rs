@@ -1,27 +1,40 @@
 //! Every exchange, queue and binding, with every option and its reason. Nothing else declares anything.
 //!
 //! ```text
-//! portal ──► mfa.requests ──► challenge.*, control ──┐ delivery limit
-//! fleet  ──► mfa.internal ──► voice.*, push.send   ──┴────────────────► mfa.dead ──► dead
+//! portal ──► mfa.requests ──► challenge.*, control ── last deliveries ──► `Handler::give_up`
+//! fleet  ──► mfa.internal ──► voice.*, push.send   ── delivery limit ──► mfa.dead ──► dead
 //! retry  ──► mfa.delay.5s ──► delay.5s ── after 5 s ──► mfa.return ──► back to its queue
 //! fleet  ──► mfa.parked   ──► parked          fleet ──► mfa.events ──► what portals and operators bind
 //! ```
 
 use futures_util::future::try_join_all;
 use lapin::{
-    Channel, ExchangeKind,
+    Channel, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 
-use crate::delay::Rung;
+use crate::{delay::Rung, error::Fault};
 
-/// Deliveries without an ack after which a message goes to `dead`. Lost connections and restarts count too, so
+/// AMQP's reply code for a queue that exists with other arguments.
+const PRECONDITION_FAILED: u16 = 406;
+
+/// Deliveries without an ack after which a queue gives a message up. Lost connections and restarts count too, so
 /// it is no retry counter: it only ends a message that kills every worker that takes it.
 const DELIVERY_LIMIT: i32 = 20;
 
-/// The same for `dead`, after which the broker drops a letter.
+/// The same for `dead`.
 const DEAD_DELIVERY_LIMIT: i32 = 100;
+
+/// Deliveries that are left for giving a message up before the broker drops it. More than one, because a lost
+/// connection costs one too.
+const LAST_CHANCES: i32 = 3;
+
+/// Bytes of bodies that a queue holds before it refuses more: what a portal can fill the broker's disk with.
+const MAX_LENGTH_BYTES: i64 = 1 << 30;
+
+/// The same for `parked`, where the oldest letters then give way.
+const PARKED_MAX_LENGTH_BYTES: i64 = 1 << 28;
 
 /// An exchange of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -192,8 +205,33 @@ impl Queue {
         }
     }
 
+    /// Whether portals write here, every property and header as they like.
+    pub(crate) const fn is_written_by_portals(self) -> bool {
+        match self {
+            Self::ChallengeVoice | Self::ChallengePush | Self::ChallengeDefault | Self::Control => true,
+            Self::VoiceDial
+            | Self::VoiceHangup
+            | Self::PushSend
+            | Self::Delay(_)
+            | Self::Dead
+            | Self::Parked => false,
+        }
+    }
+
     /// Where messages go that this queue gives up.
     const fn dead_letters_to(self) -> Option<Exchange> {
+        match self {
+            Self::VoiceDial | Self::VoiceHangup | Self::PushSend => Some(Exchange::Dead),
+            Self::Delay(_) => Some(Exchange::Return),
+            // Nothing that a portal wrote is dead-lettered: one malformed `x-death` crashes RabbitMQ's dead-letter workers, and
+            // then nothing leaves the rungs of that node any more. Handlers give these up themselves.
+            Self::ChallengeVoice | Self::ChallengePush | Self::ChallengeDefault | Self::Control => None,
+            // The last stops.
+            Self::Dead | Self::Parked => None,
+        }
+    }
+
+    const fn delivery_limit(self) -> Option<i32> {
         match self {
             Self::ChallengeVoice
             | Self::ChallengePush
@@ -201,11 +239,19 @@ impl Queue {
             | Self::Control
             | Self::VoiceDial
             | Self::VoiceHangup
-            | Self::PushSend => Some(Exchange::Dead),
-            Self::Delay(_) => Some(Exchange::Return),
-            // The last stops.
-            Self::Dead | Self::Parked => None,
+            | Self::PushSend => Some(DELIVERY_LIMIT),
+            // Here the broker then drops the letter. A handler that can't work on one yet sends it through a rung, and that
+            // begins a new count. Each look at the letters counts as a delivery too.
+            Self::Dead => Some(DEAD_DELIVERY_LIMIT),
+            // Nothing is delivered from a rung; looking at parked letters must change nothing.
+            Self::Delay(_) | Self::Parked => None,
         }
+    }
+
+    /// Whether a message that came back so often is dropped by the broker if this goes on.
+    pub(crate) fn is_last_chance(self, delivery_count: i64) -> bool {
+        self.dead_letters_to().is_none()
+            && self.delivery_limit().is_some_and(|limit| delivery_count > i64::from(limit - LAST_CHANCES))
     }
 }
 
@@ -243,7 +289,7 @@ impl Topology {
     }
 
     /// Declares everything. Repeating it changes nothing; a queue that exists with other arguments is an error.
-    pub(crate) async fn declare(&self, channel: &Channel) -> Result<(), lapin::Error> {
+    pub(crate) async fn declare(&self, channel: &Channel) -> Result<(), Fault> {
         // What is sent together on one channel is answered in order, so each step costs one round trip.
         try_join_all(Exchange::ALL.map(|exchange| self.declare_exchange(channel, exchange))).await?;
         try_join_all(Queue::ALL.map(|queue| self.declare_queue(channel, queue))).await?;
@@ -251,7 +297,7 @@ impl Topology {
     }
 
     /// Declares one queue and its bindings. Its exchanges must exist.
-    pub(crate) async fn declare_queue(&self, channel: &Channel, queue: Queue) -> Result<(), lapin::Error> {
+    pub(crate) async fn declare_queue(&self, channel: &Channel, queue: Queue) -> Result<(), Fault> {
         let options = QueueDeclareOptions {
             passive: false,     // create it where it is missing
             durable: true,      // quorum queues must be
@@ -259,13 +305,25 @@ impl Topology {
             auto_delete: false, // work outlives its workers
             nowait: false,      // an error must be seen here
         };
-        channel.queue_declare(self.queue(queue), options, self.arguments(queue)).await?;
+        let declared = channel.queue_declare(self.queue(queue), options, self.arguments(queue)).await;
+        declared.map_err(|error| self.explain(queue, error))?;
         let (exchange, key) = queue.source();
         self.bind(channel, queue, exchange, key).await?;
         if queue.returns() {
             self.bind(channel, queue, Exchange::Return, queue.name()).await?;
         }
         Ok(())
+    }
+
+    /// Says what an operator can do where that is known.
+    fn explain(&self, queue: Queue, error: lapin::Error) -> Fault {
+        match error.kind() {
+            ErrorKind::ProtocolError(refused) if refused.get_id() == PRECONDITION_FAILED => {
+                Fault::OtherArguments { queue: self.queue(queue).to_string(), source: error }
+            }
+            // lapin's list is open.
+            _ => Fault::Broker(error),
+        }
     }
 
     async fn declare_exchange(&self, channel: &Channel, exchange: Exchange) -> Result<(), lapin::Error> {
@@ -302,6 +360,8 @@ impl Topology {
         set("x-queue-type", text("quorum"));
         // A queue that nobody empties must not fill the disk …
         set("x-max-length", AMQPValue::LongLongInt(self.max_length.into()));
+        let max_bytes = if queue == Queue::Parked { PARKED_MAX_LENGTH_BYTES } else { MAX_LENGTH_BYTES };
+        set("x-max-length-bytes", AMQPValue::LongLongInt(max_bytes));
         // … and refuses what is new instead of dropping what is old. At-least-once dead-lettering needs this too. Parked
         // letters are only looked at: a full queue of them must not make every new bad message come back again and again.
         set("x-overflow", text(if queue == Queue::Parked { "drop-head" } else { "reject-publish" }));
@@ -310,24 +370,13 @@ impl Topology {
             // The default, at-most-once, loses the message when the target does not take it.
             set("x-dead-letter-strategy", text("at-least-once"));
         }
-        match queue {
+        if let Some(limit) = queue.delivery_limit() {
+            set("x-delivery-limit", AMQPValue::LongInt(limit));
+        }
+        if let Queue::Delay(rung) = queue {
             // Kept for the whole queue, since only messages at its head expire.
-            Queue::Delay(rung) => {
-                let millis = i64::try_from(rung.delay().as_millis()).unwrap_or(i64::MAX);
-                set("x-message-ttl", AMQPValue::LongLongInt(millis));
-            }
-            Queue::Parked => {}
-            // Here the broker then drops the message: one that breaks the client library's parser, which a portal can write,
-            // would otherwise break every worker's connection for ever. A handler that can't work on a letter yet sends it
-            // through a rung, and that begins a new count. Each look at the letters counts as a delivery too.
-            Queue::Dead => set("x-delivery-limit", AMQPValue::LongInt(DEAD_DELIVERY_LIMIT)),
-            Queue::ChallengeVoice
-            | Queue::ChallengePush
-            | Queue::ChallengeDefault
-            | Queue::Control
-            | Queue::VoiceDial
-            | Queue::VoiceHangup
-            | Queue::PushSend => set("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
+            let millis = i64::try_from(rung.delay().as_millis()).unwrap_or(i64::MAX);
+            set("x-message-ttl", AMQPValue::LongLongInt(millis));
         }
         arguments
     }
@@ -357,16 +406,35 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_given_up_by_its_handler_only_where_the_broker_would_drop_it() {
+        let chances = |queue: Queue| (0..=200).filter(|count| queue.is_last_chance(*count)).min();
+        for queue in Queue::ALL {
+            let first = match queue {
+                Queue::ChallengeVoice | Queue::ChallengePush | Queue::ChallengeDefault | Queue::Control => {
+                    Some(18)
+                }
+                Queue::Dead => Some(98),
+                Queue::VoiceDial | Queue::VoiceHangup | Queue::PushSend | Queue::Delay(_) | Queue::Parked => {
+                    None
+                }
+            };
+            assert_eq!(chances(queue), first, "{queue:?}");
+        }
+    }
+
+    #[test]
     fn every_queue_dead_letters_at_least_once_or_not_at_all() {
         let topology = Topology::new("", 1000);
         for queue in Queue::ALL {
             let arguments = topology.arguments(queue);
             let set = |key: &str| arguments.contains_key(key);
-            assert!(set("x-max-length") && set("x-overflow"), "{queue:?}");
+            assert!(set("x-max-length") && set("x-max-length-bytes") && set("x-overflow"), "{queue:?}");
             assert_eq!(set("x-dead-letter-exchange"), set("x-dead-letter-strategy"), "{queue:?}");
+            let from_portals = queue.source().0 == Exchange::Requests;
+            assert_eq!(queue.is_written_by_portals(), from_portals, "{queue:?}");
             assert_eq!(
                 set("x-dead-letter-exchange"),
-                !matches!(queue, Queue::Dead | Queue::Parked),
+                !from_portals && !matches!(queue, Queue::Dead | Queue::Parked),
                 "{queue:?}"
             );
             assert_eq!(set("x-message-ttl"), matches!(queue, Queue::Delay(_)), "{queue:?}");

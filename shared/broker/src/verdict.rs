@@ -11,7 +11,7 @@ use lapin::{
 
 use crate::{
     delay::Rung,
-    delivery::{DEATHS_HEADER, PORTAL_HEADER, TRACEPARENT_HEADER},
+    delivery::{DEATHS_HEADER, PORTAL_HEADER, TRACEPARENT_HEADER, traceparent},
     error::PublishError,
     publish::{Outgoing, PERSISTENT},
     topology::{Exchange, Queue},
@@ -92,6 +92,8 @@ pub(crate) enum Step {
     PublishThenAck(Box<Outgoing>),
     /// The queue's delivery limit ends it if it goes on.
     PauseThenRequeue,
+    /// Acked although its follow-up is not published: the broker is about to drop it anyway, and untold.
+    Lose,
 }
 
 /// The message that a verdict is about.
@@ -100,6 +102,8 @@ pub(crate) struct Origin {
     pub(crate) body: Bytes,
     pub(crate) properties: BasicProperties,
     pub(crate) portal: Option<PortalName>,
+    /// Whether the broker is about to drop it.
+    pub(crate) last_chance: bool,
 }
 
 /// Turns what came of a handler into what is done.
@@ -113,9 +117,10 @@ pub(crate) fn decide(outcome: &Outcome, origin: &Origin) -> Step {
 }
 
 /// What is done once the follow-up was published, or could not be.
-pub(crate) fn after_publish(result: Result<(), PublishError>) -> Step {
+pub(crate) fn after_publish(result: Result<(), PublishError>, last_chance: bool) -> Step {
     match result {
         Ok(()) => Step::Ack,
+        Err(_) if last_chance => Step::Lose,
         Err(_) => Step::PauseThenRequeue,
     }
 }
@@ -124,22 +129,13 @@ fn later(wait: Duration, origin: &Origin) -> Outgoing {
     let mut headers = FieldTable::default();
     // A list of what is kept, because portals write headers and some of them, such as `CC`, make RabbitMQ
     // deliver elsewhere.
-    let kept: &[&str] = match origin.queue {
-        Queue::Dead => &[TRACEPARENT_HEADER, DEATHS_HEADER],
-        Queue::ChallengeVoice
-        | Queue::ChallengePush
-        | Queue::ChallengeDefault
-        | Queue::Control
-        | Queue::VoiceDial
-        | Queue::VoiceHangup
-        | Queue::PushSend
-        | Queue::Delay(_)
-        | Queue::Parked => &[TRACEPARENT_HEADER],
-    };
-    for name in kept {
-        if let Some(value) = origin.properties.headers().as_ref().and_then(|all| all.inner().get(*name)) {
-            headers.insert((*name).into(), value.clone());
-        }
+    if let Some(traceparent) = traceparent(&origin.properties) {
+        headers.insert(TRACEPARENT_HEADER.into(), AMQPValue::LongString(traceparent.as_str().into()));
+    }
+    // Only in `dead` is this the broker's own word.
+    let deaths = origin.properties.headers().as_ref().and_then(|all| all.inner().get(DEATHS_HEADER));
+    if let (Queue::Dead, Some(deaths)) = (origin.queue, deaths) {
+        headers.insert(DEATHS_HEADER.into(), deaths.clone());
     }
     Outgoing {
         exchange: Exchange::Delay(Rung::nearest(wait)),
@@ -205,11 +201,12 @@ mod tests {
     use crate::delivery::header;
 
     const BODY: &str = r#"{"number_match":"42"}"#;
+    const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn origin() -> Origin {
         let mut headers = FieldTable::default();
         for (name, value) in
-            [("CC", "voice.dial"), (PORTAL_HEADER, "victim"), (TRACEPARENT_HEADER, "00-1-2-01")]
+            [("CC", "voice.dial"), (PORTAL_HEADER, "victim"), (TRACEPARENT_HEADER, TRACEPARENT)]
         {
             headers.insert(name.into(), AMQPValue::LongString(value.into()));
         }
@@ -223,13 +220,14 @@ mod tests {
                 .with_user_id("operations".into())
                 .with_headers(headers),
             portal: PortalName::parse("operations").ok(),
+            last_chance: false,
         }
     }
 
     fn published(verdict: Verdict) -> Outgoing {
         match decide(&Outcome::Verdict(verdict), &origin()) {
             Step::PublishThenAck(outgoing) => *outgoing,
-            step @ (Step::Ack | Step::PauseThenRequeue) => panic!("{step:?}"),
+            step @ (Step::Ack | Step::PauseThenRequeue | Step::Lose) => panic!("{step:?}"),
         }
     }
 
@@ -241,7 +239,8 @@ mod tests {
 
     #[test]
     fn only_a_confirmed_follow_up_lets_the_message_go() {
-        assert!(matches!(after_publish(Ok(())), Step::Ack));
+        assert!(matches!(after_publish(Ok(()), false), Step::Ack));
+        assert!(matches!(after_publish(Ok(()), true), Step::Ack));
         for error in [
             PublishError::Unroutable,
             PublishError::Nacked,
@@ -250,7 +249,8 @@ mod tests {
             PublishError::Refused,
             PublishError::TooLong("message_id"),
         ] {
-            assert!(matches!(after_publish(Err(error)), Step::PauseThenRequeue), "{error:?}");
+            assert!(matches!(after_publish(Err(error), false), Step::PauseThenRequeue), "{error:?}");
+            assert!(matches!(after_publish(Err(error), true), Step::Lose), "{error:?}");
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(properties.message_id(), origin().properties.message_id());
         assert_eq!(properties.content_type(), origin().properties.content_type());
         assert_eq!(header(properties, PORTAL_HEADER).as_deref(), Some("operations"));
-        assert_eq!(header(properties, TRACEPARENT_HEADER).as_deref(), Some("00-1-2-01"));
+        assert_eq!(header(properties, TRACEPARENT_HEADER).as_deref(), Some(TRACEPARENT));
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub fn serve(
     own_defaults: &[&str],
     start: impl AsyncFnOnce(Assembly, &Settings) -> anyhow::Result<()>,
 ) -> ExitCode {
+    // Before any thread is there: the process may start itself anew.
+    if let Err(error) = fleet_lifecycle::deepen_stacks() {
+        return fleet_lifecycle::exit_bad_settings(&error);
+    }
     fleet_keys::install_tls_provider();
     let mut defaults = SHARED_DEFAULTS.to_vec();
     for section in own_defaults {

@@ -52,6 +52,10 @@ impl<H: Hands> Handler for ControlHandler<H> {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         self.cancel(&delivery).await.unwrap_or_else(|error| error.verdict())
     }
+
+    async fn give_up(&self, delivery: Delivery) -> Verdict {
+        self.engine.give_up(&delivery, &self.hands).await
+    }
 }
 
 impl Engine {

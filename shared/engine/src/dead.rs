@@ -1,9 +1,12 @@
-//! Messages that a work queue gave up: their challenges end as `failed/internal`, so that no portal waits in
-//! vain, unless what the message asked for is not owed any more. What cannot be tied to a challenge is parked.
+//! Messages that were delivered over and over: their challenges end as `failed/internal`, so that no portal waits
+//! in vain, unless what the message asked for is not owed any more. What cannot be tied to a challenge is parked.
+//!
+//! Owed work comes here through the queue `dead`. Portals' messages are given up by the handlers of their own queues:
+//! RabbitMQ is not to dead-letter what a portal wrote (`fleet_broker`'s topology says why).
 
-use fleet_broker::{Delivery, Handler, Poison, Sender, Verdict};
+use fleet_broker::{Delivery, Handler, Poison, Queue, Sender, Verdict};
 use fleet_contracts::{self as contracts, Message, Owed};
-use fleet_domain::{Challenge, ChallengeKey, Effect, Event, Reason, owed};
+use fleet_domain::{Challenge, ChallengeKey, Channel, Effect, Event, Reason, owed};
 use fleet_records::Actor;
 
 use crate::{Accepted, Applied, Apply, Begin, Engine, Error, Hands};
@@ -19,7 +22,34 @@ impl<H: Hands> DeadHandler<H> {
     pub fn new(engine: Engine, hands: H) -> Self {
         Self { engine, hands }
     }
+}
 
+impl<H: Hands> Handler for DeadHandler<H> {
+    async fn handle(&self, delivery: Delivery) -> Verdict {
+        self.engine.give_up(&delivery, &self.hands).await
+    }
+
+    /// There is nothing that costs less than the work itself.
+    async fn give_up(&self, delivery: Delivery) -> Verdict {
+        self.handle(delivery).await
+    }
+}
+
+impl Engine {
+    /// Ends what a message asks for that cannot be handled; what is owed after that is carried out by `hands`.
+    /// Idempotent by (portal, challenge id).
+    pub async fn give_up(&self, delivery: &Delivery, hands: &impl Hands) -> Verdict {
+        let ending = Ending { engine: self, hands };
+        ending.end(delivery).await.unwrap_or_else(|error| error.verdict())
+    }
+}
+
+struct Ending<'a, H> {
+    engine: &'a Engine,
+    hands: &'a H,
+}
+
+impl<H: Hands> Ending<'_, H> {
     async fn end(&self, delivery: &Delivery) -> Result<Verdict, Error> {
         let message = match contracts::parse(&delivery.body) {
             Ok(envelope) => envelope.event.message,
@@ -31,7 +61,7 @@ impl<H: Hands> DeadHandler<H> {
         match message {
             // A request that never became a challenge does so now.
             Message::ChallengeRequested(_) => {
-                match self.engine.accept(delivery, None, Begin::Queued).await? {
+                match self.engine.accept(delivery, channel_of(delivery.queue), Begin::Queued).await? {
                     Accepted::New { stored, .. } | Accepted::Known(stored) => {
                         self.halt_if(delivery, &stored.challenge.key, |_| true).await
                     }
@@ -89,7 +119,8 @@ impl<H: Hands> DeadHandler<H> {
             Err(error) => return Err(error),
         };
         let ended = matches!(applied, Applied::Changed { .. });
-        tracing::error!(challenge = %key, queue = ?delivery.dead, ended, "a message was given up");
+        let queue = delivery.dead.as_ref().and_then(|dead| dead.queue).unwrap_or(delivery.queue);
+        tracing::error!(challenge = %key, queue = queue.name(), ended, "a message was given up");
         for effect in owed(&applied.stored().challenge) {
             self.hands.carry_out(applied.stored().clone(), effect).await?;
         }
@@ -101,8 +132,18 @@ fn parked(reason: &'static str) -> Verdict {
     Verdict::Poison(Poison::hash_only(reason, "a dead letter that belongs to no challenge", Vec::new()))
 }
 
-impl<H: Hands> Handler for DeadHandler<H> {
-    async fn handle(&self, delivery: Delivery) -> Verdict {
-        self.end(&delivery).await.unwrap_or_else(|error| error.verdict())
+/// The channel that a queue of requests stands for.
+fn channel_of(queue: Queue) -> Option<Channel> {
+    match queue {
+        Queue::ChallengeVoice => Some(Channel::Voice),
+        Queue::ChallengePush => Some(Channel::Push),
+        Queue::ChallengeDefault
+        | Queue::Control
+        | Queue::VoiceDial
+        | Queue::VoiceHangup
+        | Queue::PushSend
+        | Queue::Delay(_)
+        | Queue::Dead
+        | Queue::Parked => None,
     }
 }

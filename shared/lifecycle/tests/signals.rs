@@ -14,19 +14,21 @@ use fleet_lifecycle::{Context, exit_bad_settings, run};
 const SERVE: &str = "--serve=";
 
 /// The service, the signals it gets when it has started, and the exit code it owes.
-const CASES: [(&str, &[&str], i32); 6] = [
+const CASES: [(&str, &[&str], i32); 7] = [
     ("obedient", &["TERM"], 0),
     ("obedient", &["INT"], 0),
     ("hanging", &["TERM", "INT"], 1),
     ("impatient", &["TERM"], 1),
     ("panicking", &[], 1),
     ("badly set", &[], 78),
+    // A stack that overflows ends a process by SIGABRT, without an exit code.
+    ("deep", &[], 0),
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
     let service = env::args().find_map(|argument| argument.strip_prefix(SERVE).map(str::to_owned));
     if let Some(service) = service {
-        return serve(&service);
+        return if service == "deep" { recurse() } else { serve(&service) };
     }
     for (service, signals, code) in CASES {
         let actual = exit_code(service, signals).with_context(|| service.to_owned())?;
@@ -37,6 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 fn exit_code(service: &str, signals: &[&str]) -> anyhow::Result<Option<i32>> {
     let mut child = Command::new(env::current_exe()?)
+        .env_remove("RUST_MIN_STACK")
         .arg(format!("{SERVE}{service}"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -53,6 +56,20 @@ fn send(signal: &str, child: &Child) -> anyhow::Result<()> {
     let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status()?;
     ensure!(sent.success(), "signal {signal} was not sent");
     Ok(())
+}
+
+/// Needs a stack of at least 5 MiB in a thread that sets none, as libraries start them.
+fn recurse() -> anyhow::Result<ExitCode> {
+    fleet_lifecycle::deepen_stacks()?;
+    let thread = std::thread::spawn(|| descend(5_000));
+    let depth = thread.join().ok().context("the thread panicked")?;
+    writeln!(stdout(), "{depth}").context("nobody listens")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn descend(levels: u64) -> u64 {
+    let filling = std::hint::black_box([levels; 128]);
+    if levels == 0 { 0 } else { descend(levels - 1) + u64::from(filling[0] > 0) }
 }
 
 #[tokio::main]

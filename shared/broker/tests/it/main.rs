@@ -5,6 +5,7 @@
 
 mod consume;
 mod faults;
+mod hostile;
 mod letters;
 mod publish;
 mod support;

@@ -1,6 +1,6 @@
 //! Who sent a message is what RabbitMQ proves, whatever the message says.
 
-use fleet_broker::{Queue, Sender, Verdict};
+use fleet_broker::{LetterBox, Queue, Sender, Verdict};
 
 use crate::support::{Fleet, Raw, message, portal};
 
@@ -52,12 +52,13 @@ async fn a_retry_does_not_carry_a_portals_message_into_an_internal_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forged_portal_header_is_ignored_in_a_dead_letter() {
+async fn a_forged_portal_header_is_ignored_in_a_letter_that_was_given_up() {
     let fleet = Fleet::start().await;
-    let mut dead = fleet.watch(Queue::Dead, |_| Verdict::Done);
     let _killed = fleet.watch(Queue::ChallengeDefault, |_| panic!("as a message that kills its workers"));
     let raw = Raw::connect(&fleet.settings).await;
     raw.publish(Queue::ChallengeDefault, FORGED, None).await;
-    assert_eq!(dead.next().await.sender, Sender::Unproved);
+    fleet.until(|| fleet.metric(r#"mfa_broker_parked_total{reason="given_up"}"#) == 1).await;
+    let letters = fleet.broker.browse(LetterBox::Parked, 10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].portal.as_ref()), (1, None));
     fleet.end().await;
 }

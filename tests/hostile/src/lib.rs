@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod attacker;
+mod bodies;
+mod chance;
+mod generator;
+mod properties;
+mod table;
+
+pub use attacker::{Answer, Attacker, Error};
+pub use generator::{Expected, Hostile, breaker, messages, nested, swelling};
+pub use properties::{Message, Properties};
+pub use table::{Table, Value};
