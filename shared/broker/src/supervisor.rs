@@ -51,13 +51,9 @@ impl End {
 }
 
 fn is_unreadable(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::ParsingError(_) => true,
-        // A header that has grown beyond a frame when the broker added its own to it.
-        ErrorKind::ProtocolError(error) => error.get_id() == FRAME_ERROR,
-        // lapin's list is open.
-        _ => false,
-    }
+    // The second is a header that has grown beyond a frame when the broker added its own to it.
+    matches!(error.kind(), ErrorKind::ParsingError(_))
+        || matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == FRAME_ERROR)
 }
 
 /// The users' end of a supervised connection. Clones are the same one.

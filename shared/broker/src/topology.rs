@@ -224,10 +224,13 @@ impl Queue {
             Self::VoiceDial | Self::VoiceHangup | Self::PushSend => Some(Exchange::Dead),
             Self::Delay(_) => Some(Exchange::Return),
             // Nothing that a portal wrote is dead-lettered: one malformed `x-death` crashes RabbitMQ's dead-letter workers, and
-            // then nothing leaves the rungs of that node any more. Handlers give these up themselves.
-            Self::ChallengeVoice | Self::ChallengePush | Self::ChallengeDefault | Self::Control => None,
-            // The last stops.
-            Self::Dead | Self::Parked => None,
+            // then nothing leaves the rungs of that node any more. Handlers give these up themselves. The others are last stops.
+            Self::ChallengeVoice
+            | Self::ChallengePush
+            | Self::ChallengeDefault
+            | Self::Control
+            | Self::Dead
+            | Self::Parked => None,
         }
     }
 
@@ -317,13 +320,10 @@ impl Topology {
 
     /// Says what an operator can do where that is known.
     fn explain(&self, queue: Queue, error: lapin::Error) -> Fault {
-        match error.kind() {
-            ErrorKind::ProtocolError(refused) if refused.get_id() == PRECONDITION_FAILED => {
-                Fault::OtherArguments { queue: self.queue(queue).to_string(), source: error }
-            }
-            // lapin's list is open.
-            _ => Fault::Broker(error),
+        if matches!(error.kind(), ErrorKind::ProtocolError(why) if why.get_id() == PRECONDITION_FAILED) {
+            return Fault::OtherArguments { queue: self.queue(queue).to_string(), source: error };
         }
+        Fault::Broker(error)
     }
 
     async fn declare_exchange(&self, channel: &Channel, exchange: Exchange) -> Result<(), lapin::Error> {

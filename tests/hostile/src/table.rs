@@ -50,7 +50,9 @@ impl Value {
             }
             Self::List(values) => {
                 let mut bytes = Vec::new();
-                values.iter().for_each(|value| value.write(&mut bytes));
+                for value in values {
+                    value.write(&mut bytes);
+                }
                 to.push(b'A');
                 long(&bytes, to);
             }

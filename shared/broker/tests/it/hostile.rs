@@ -79,8 +79,8 @@ async fn a_forged_x_death_stops_nothing_that_waits_in_a_rung() {
 async fn a_portals_message_that_cannot_be_handled_is_given_up_by_its_own_handler_before_the_broker_drops_it()
 {
     let fleet = Fleet::start().await;
-    let (handler, mut handled, mut given_up) = careful(true);
-    fleet.broker.consume(Queue::ChallengeVoice, 16, handler);
+    let (careful, mut handled, mut given_up) = careful(true);
+    fleet.broker.consume(Queue::ChallengeVoice, 16, careful);
     let sent = message(Queue::ChallengeVoice, r#"{"id":1}"#);
     fleet.publisher().publish(sent.clone()).await.unwrap();
     let letter = given_up.recv().await.unwrap();
@@ -116,8 +116,8 @@ async fn a_message_is_parked_where_its_handler_knows_no_other_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_delivery_count_does_not_end_a_message_at_its_first_delivery() {
     let fleet = Fleet::start().await;
-    let (handler, mut handled, mut given_up) = careful(false);
-    fleet.broker.consume(Queue::ChallengeDefault, 16, handler);
+    let (careful, mut handled, mut given_up) = careful(false);
+    fleet.broker.consume(Queue::ChallengeDefault, 16, careful);
     let mut attacker = Attacker::connect(&amqp_url()).await.unwrap();
     let exchange = Raw::connect(&fleet.settings).await.name("mfa.requests");
     let message = forged(Queue::ChallengeDefault, Table::of([("x-delivery-count", Value::Long(20))]));
