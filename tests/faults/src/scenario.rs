@@ -4,6 +4,7 @@ pub(crate) mod kills;
 pub(crate) mod refill;
 pub(crate) mod stores;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use fleet_faults::report::{Marker, Scenario, Timeline};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use crate::audit::{Findings, audit};
 use crate::load::{Going, Seen};
@@ -83,6 +85,7 @@ pub(crate) async fn conclude(
     going: &Going,
 ) -> anyhow::Result<(Scenario, Findings)> {
     let findings = audit(site, people, seen).await?;
+    write_outcomes(site, people, seen)?;
     let violations = findings.violations.iter().map(ToString::to_string).chain(panics(site)?);
     let scenario = Scenario {
         name: site.name.clone(),
@@ -93,6 +96,24 @@ pub(crate) async fn conclude(
         ..Scenario::default()
     };
     Ok((scenario, findings))
+}
+
+/// Every outcome with its person, one JSON object per line: for whoever wants to know more than the report tells.
+fn write_outcomes(site: &Site, people: &[Person], seen: &[Seen]) -> anyhow::Result<()> {
+    let mut lines = String::new();
+    for seen in seen {
+        let conduct = people.get(seen.person).map(|person| format!("{:?}", person.conduct));
+        let line = json!({
+            "challenge": seen.id.to_string(),
+            "person": conduct,
+            "asked_ms": seen.asked.as_millis(),
+            "ended_ms": seen.ended.map(|ended| ended.as_millis()),
+            "outcome": seen.outcome,
+        });
+        // Writing to a text can't fail.
+        let _ = writeln!(lines, "{line}");
+    }
+    std::fs::write(site.folder.join("outcomes.jsonl"), lines).context("the report's folder")
 }
 
 /// Panics in the processes' logs.

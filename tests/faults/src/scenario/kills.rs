@@ -58,8 +58,9 @@ fn provider_faults(seed: u64) -> Value {
 /// Runs it.
 pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Scenario> {
     let scale = if stage.short { &SHORT } else { &LONG };
-    // Twice as many as can be asked at once: whoever is asked again is free again.
-    let people = people(scale.in_flight * 2)?;
+    // So many more than are asked at once that whoever is asked again has been free for long: a call may hold its line
+    // for a while after its challenge is over.
+    let people = people(scale.in_flight * 10)?;
     let plan = Plan {
         name: "kills",
         people: &people,
