@@ -39,7 +39,12 @@ impl Line {
 
     /// Lets this much carrier time pass.
     pub(super) async fn pass(&self, carrier: Duration) -> Result<(), Interrupt> {
-        self.during(tokio::time::sleep_until(self.world.time.after(carrier))).await
+        let until = self.world.time.after(carrier);
+        // Who comes first is decided by the times and not by timers, which may be late together.
+        match self.hang_up {
+            Some((at, _)) if at <= until => self.during(std::future::pending()).await,
+            Some(_) | None => self.during(tokio::time::sleep_until(until)).await,
+        }
     }
 
     /// Waits for `work`, which is dropped when the call ends or is redirected.
