@@ -29,6 +29,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["fleet-telemetry"]),
     // The simulator is the outside view and signs as Twilio, Google and the phones do.
     ("ring", &["fleet-keys", "fleet-simulator"]),
+    ("argon2", &["fleet-keys"]),
     // The load generator's bare loop sends as push-worker does.
     ("gcp_auth", &["fleet-push-worker", "fleet-load"]),
     ("askama", &["fleet-gateway"]),

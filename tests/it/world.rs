@@ -154,6 +154,11 @@ impl World {
         self.records.put_portal(&portal).await.unwrap();
     }
 
+    /// The fleet's keys.
+    pub(crate) fn keys(&self) -> Keys {
+        keys(&self.environment)
+    }
+
     /// Stores a user who is called at `number`.
     pub(crate) async fn caller(&self, id: &str, number: &str) -> UserId {
         let phone = NewPhone {

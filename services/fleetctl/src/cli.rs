@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fleet_contracts::NumberMatch;
-use fleet_domain::{ChallengeId, PortalName, Target, UserId};
+use fleet_domain::{ChallengeId, PhoneNumber, PortalName, Target, UserId};
 
 use crate::ask::{Method, parse_number, parse_target};
 use crate::help;
@@ -64,12 +64,76 @@ pub enum Command {
         #[command(subcommand)]
         show: Dead,
     },
+    /// Block or unblock a user, or show where a user stands.
+    #[command(after_help = help::USER, subcommand_required = true, arg_required_else_help = true)]
+    User {
+        /// What to do.
+        #[command(subcommand)]
+        act: UserAct,
+    },
+    /// Let a number be called again that asked never to be.
+    #[command(after_help = help::PHONE, subcommand_required = true, arg_required_else_help = true)]
+    Phone {
+        /// What to do.
+        #[command(subcommand)]
+        act: PhoneAct,
+    },
     /// Show how full every queue is, and who reads it.
     #[command(after_help = help::QUEUES)]
     Queues,
     /// Run a file of challenges, show them live, and check how each of them ends.
     #[command(after_help = help::PLAY)]
     Play(PlayArgs),
+}
+
+/// `fleetctl user`.
+#[derive(Debug, Subcommand)]
+pub enum UserAct {
+    /// Block a user: what is open ends now, calls that ring are hung up, and nothing new is accepted.
+    #[command(after_help = help::USER_BLOCK)]
+    Block {
+        /// The user.
+        #[arg(value_parser = UserId::parse)]
+        user: UserId,
+        /// Why, for the audit: 1 to 200 characters.
+        #[arg(long, short, value_parser = parse_reason)]
+        reason: String,
+        /// For how long (`12h`, `90d`); until it is lifted if absent.
+        #[arg(long = "for", value_parser = fleet_settings::duration::parse, value_name = "TIME")]
+        lasting: Option<Duration>,
+    },
+    /// Lift a user's block, and the lockout after wrong PINs.
+    #[command(after_help = help::USER_UNBLOCK)]
+    Unblock {
+        /// The user.
+        #[arg(value_parser = UserId::parse)]
+        user: UserId,
+        /// Why, for the audit: 1 to 200 characters.
+        #[arg(long, short, value_parser = parse_reason)]
+        reason: String,
+    },
+    /// Show whether a user is blocked or locked out, and what was done about it by whom.
+    #[command(after_help = help::USER_SHOW)]
+    Show {
+        /// The user.
+        #[arg(value_parser = UserId::parse)]
+        user: UserId,
+    },
+}
+
+/// `fleetctl phone`.
+#[derive(Debug, Subcommand)]
+pub enum PhoneAct {
+    /// Let a number be called again.
+    #[command(after_help = help::PHONE_OPT_IN)]
+    OptIn {
+        /// The number in E.164 form.
+        #[arg(value_parser = PhoneNumber::parse)]
+        number: PhoneNumber,
+        /// Why, for the audit: 1 to 200 characters.
+        #[arg(long, short, value_parser = parse_reason)]
+        reason: String,
+    },
 }
 
 /// `fleetctl dead`.
@@ -186,6 +250,15 @@ pub struct PlayArgs {
     pub access: PortalAccess,
 }
 
+fn parse_reason(text: &str) -> Result<String, &'static str> {
+    let reason = text.trim();
+    if (1..=200).contains(&reason.chars().count()) && !reason.contains(char::is_control) {
+        Ok(reason.to_owned())
+    } else {
+        Err("must be 1 to 200 characters, without control characters")
+    }
+}
+
 fn parse_speed(text: &str) -> Result<f64, &'static str> {
     let speed = text.parse().ok().filter(|speed: &f64| *speed > 0.0 && *speed <= 100_000.0);
     speed.ok_or("must be a number above 0, at most 100000")
@@ -214,7 +287,7 @@ mod tests {
     fn every_help_has_an_example_of_its_command_and_its_exit_codes() {
         let mut commands = Vec::new();
         leaves(&Cli::command(), "", &mut commands);
-        assert!(commands.len() >= 13);
+        assert!(commands.len() >= 17);
         for (path, mut command) in commands {
             let help = command.render_long_help().to_string();
             assert!(help.contains("Example"), "{path}");
@@ -236,6 +309,14 @@ mod tests {
                     assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{path}: {example}\n{error}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_reason_says_something() {
+        assert_eq!(parse_reason(" lost phone "), Ok("lost phone".to_owned()));
+        for bad in [" ", "a\u{1b}[2J", &"x".repeat(201)] {
+            assert!(parse_reason(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -8,10 +8,11 @@ mod keys;
 mod outcome;
 mod play;
 mod queues;
+mod standing;
 
 use fleet_telemetry::{LogFormat, LogSettings};
 
-use crate::cli::{Cli, Command, Dead};
+use crate::cli::{Cli, Command, Dead, PhoneAct, UserAct};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::portal;
@@ -46,6 +47,16 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         Command::History { portal, id } => history::run(portal, id, &sections, screen).await,
         Command::Dead { show: Dead::List { limit } } => dead::list(limit, &sections, screen).await,
         Command::Dead { show: Dead::Show { id } } => dead::show(&id, &sections, screen).await,
+        Command::User { act: UserAct::Block { user, reason, lasting } } => {
+            standing::block(&user, (&reason, lasting), &sections, screen).await
+        }
+        Command::User { act: UserAct::Unblock { user, reason } } => {
+            standing::unblock(&user, &reason, &sections, screen).await
+        }
+        Command::User { act: UserAct::Show { user } } => standing::show(&user, &sections, screen).await,
+        Command::Phone { act: PhoneAct::OptIn { number, reason } } => {
+            standing::opt_in(&number, &reason, &sections, screen).await
+        }
         Command::Queues => queues::run(&sections, screen).await,
         Command::Play(args) => play::run(&args, &sections, screen).await,
     }

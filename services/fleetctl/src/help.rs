@@ -134,6 +134,85 @@ Exit codes:
   69  PostgreSQL is unavailable, or refuses
   78  a setting is missing or wrong";
 
+pub(crate) const USER: &str = "\
+Examples:
+  fleetctl user show alice
+  fleetctl user block alice --reason stolen
+  fleetctl user unblock alice --reason mistake
+
+Every act is kept with its reason and with the login that PostgreSQL has for whoever did it.
+
+Exit codes:
+   0  done
+  66  there is no such user
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_BLOCK: &str = "\
+Examples:
+  fleetctl user block alice --reason stolen
+  fleetctl user block alice --reason suspicion --for 12h
+
+Takes some two seconds: what was being accepted meanwhile is ended too. With RabbitMQ or Redis away the user is blocked \
+all the same; the workers hang up and tell the portals later.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY, AMQP_URL of the fleet's own user, REDIS_URL.
+
+Exit codes:
+   0  done
+  66  there is no such user
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_UNBLOCK: &str = "\
+Example:
+  fleetctl user unblock alice --reason mistake
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  66  there is no such user
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_SHOW: &str = "\
+Example:
+  fleetctl user show alice
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  66  there is no such user
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const PHONE: &str = "\
+Example:
+  fleetctl phone opt-in +19195550100 --reason mistake
+
+Exit codes:
+   0  done
+  66  the number is not opted out
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const PHONE_OPT_IN: &str = "\
+Example:
+  fleetctl phone opt-in +19195550100 --reason mistake
+
+Whoever answers a call can key 9 and the pound key, and confirm, that the number is never to be called again. This takes \
+that back; the reason and the login that PostgreSQL has for you are kept.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  66  the number is not opted out
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
 pub(crate) const DEAD: &str = "\
 Examples:
   fleetctl dead list

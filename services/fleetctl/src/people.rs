@@ -10,6 +10,7 @@ use fleet_domain::{
     Channel, DeviceId, Extension, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, PushToken,
     UserId,
 };
+use fleet_keys::Pin;
 use fleet_records::{DeviceAlg, NewDevice, NewPhone, NewUser};
 use serde::Deserialize;
 
@@ -21,6 +22,10 @@ use crate::file::{self, mistake};
 pub(crate) struct People {
     pub(crate) portals: Vec<Portal>,
     pub(crate) users: Vec<NewUser>,
+    /// The PIN of each user, if they have one.
+    pub(crate) pins: Vec<(UserId, Option<Pin>)>,
+    /// Users that are blocked.
+    pub(crate) blocked: Vec<UserId>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +56,9 @@ struct UserEntry {
     method: Channel,
     #[serde(default)]
     phones: Vec<PhoneEntry>,
+    pin: Option<String>,
+    #[serde(default)]
+    blocked: bool,
 }
 
 #[derive(Deserialize)]
@@ -90,15 +98,24 @@ impl People {
     }
 
     fn of(path: &Path, sections: Sections) -> Result<Self, Error> {
+        let wrong = |problem| mistake(path, problem);
         let portals = sections.portal.into_iter().map(portal).collect::<Result<_, _>>();
+        let pins = sections.user.iter().map(pin).collect::<Result<Vec<_>, _>>();
+        let blocked =
+            sections.user.iter().filter(|user| user.blocked).filter_map(|user| UserId::parse(&user.id).ok());
+        let blocked = blocked.collect();
         let mut users = sections.user.into_iter().map(user).collect::<Result<Vec<_>, _>>();
         if let Ok(users) = &mut users {
             for entry in sections.device {
                 give_device(users, entry).map_err(|problem| mistake(path, problem))?;
             }
         }
-        let wrong = |problem| mistake(path, problem);
-        Ok(Self { portals: portals.map_err(wrong)?, users: users.map_err(wrong)? })
+        Ok(Self {
+            portals: portals.map_err(wrong)?,
+            users: users.map_err(wrong)?,
+            pins: pins.map_err(wrong)?,
+            blocked,
+        })
     }
 }
 
@@ -120,6 +137,14 @@ fn user(entry: UserEntry) -> Result<NewUser, String> {
         phones.push(phone(&one).map_err(|rule| format!("{who}: {rule}"))?);
     }
     Ok(NewUser { id, audience: entry.audience, method: entry.method, phones, devices: Vec::new() })
+}
+
+/// No error repeats the PIN.
+fn pin(entry: &UserEntry) -> Result<(UserId, Option<Pin>), String> {
+    let id = UserId::parse(&entry.id).map_err(|rule| format!("user {:?}: id {rule}", entry.id))?;
+    let pin = entry.pin.as_deref().map(Pin::parse).transpose();
+    let pin = pin.map_err(|rule| format!("user {id}: pin {rule}"))?;
+    Ok((id, pin))
 }
 
 fn phone(entry: &PhoneEntry) -> Result<NewPhone, String> {
@@ -206,6 +231,7 @@ mod tests {
                 phone(r#"{ role = "backup", kind = "office", number = "+19195550101", extension = "4x" }"#),
                 "user ann, backup phone: extension character 2",
             ),
+            (user("pin = \"82a0\""), "user ann: pin must be 4 to 16 digits"),
             (device("user = \"bob\"\ndevice_id = \"1\""), "device \"1\": there is no [[user]] \"bob\""),
             (device("user = \"ann\"\ndevice_id = \"1\""), "device \"1\": device_id must be a UUID"),
             (
@@ -218,7 +244,7 @@ mod tests {
             let error = people(&text).unwrap_err().line().unwrap();
             let start = format!("fleetctl: people.toml: {line}");
             assert!(error.starts_with(&start), "{error}\n{start}");
-            assert!(!error.contains("919-5550"), "{error}");
+            assert!(!error.contains("919-5550") && !error.contains("82a0"), "{error}");
         }
     }
 }

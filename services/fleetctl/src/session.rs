@@ -44,6 +44,21 @@ impl Session {
             .map_err(|error| records_error(&error))
     }
 
+    /// An engine on all three servers. Only PostgreSQL need be there.
+    pub(crate) async fn engine(&self, sections: &Sections) -> Result<fleet_engine::Engine, Error> {
+        let (keys, outcomes) = (sections.keys()?, sections.fleets_outcomes()?);
+        let outcomes =
+            fleet_outcomes::Outcomes::start(outcomes, keys.clone(), &self.context.tasks, &self.metrics)
+                .map_err(|refused| Error::Setting(Error::chain(&refused)))?;
+        let parts = fleet_engine::Parts {
+            records: self.records(sections).await?,
+            outcomes,
+            publisher: self.broker(sections)?.publisher(),
+            keys,
+        };
+        Ok(fleet_engine::Engine::new(sections.engine()?, parts, &self.context, &self.metrics))
+    }
+
     /// Closes the connections.
     pub(crate) async fn end(self) {
         self.context.stop.request_soft();
@@ -60,6 +75,22 @@ pub(crate) fn broker_error(error: fleet_broker::Error) -> Error {
         | fleet_broker::Error::TimedOut
         | fleet_broker::Error::Broker(_) => {
             Error::Unavailable { server: Server::RabbitMq, problem: Error::chain(&error) }
+        }
+    }
+}
+
+/// What keeps an engine from its work.
+pub(crate) fn engine_error(error: &fleet_engine::Error) -> Error {
+    match error {
+        fleet_engine::Error::Records(error) => records_error(error),
+        fleet_engine::Error::HandOver(_) => {
+            Error::Unavailable { server: Server::RabbitMq, problem: Error::chain(error) }
+        }
+        fleet_engine::Error::Contended(_)
+        | fleet_engine::Error::Unknown
+        | fleet_engine::Error::UnknownPortal
+        | fleet_engine::Error::PortalsNotLoaded => {
+            Error::Forbidden { server: Server::PostgreSql, problem: Error::chain(error) }
         }
     }
 }

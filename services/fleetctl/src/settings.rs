@@ -11,7 +11,8 @@ use crate::cli::PortalAccess;
 use crate::error::Error;
 
 /// The sections that the program knows.
-const DEFAULTS: [&str; 5] = [
+const DEFAULTS: [&str; 6] = [
+    fleet_engine::DEFAULTS,
     fleet_broker::DEFAULTS,
     fleet_records::DEFAULTS,
     fleet_outcomes::DEFAULTS,
@@ -36,6 +37,16 @@ impl Sections {
 
     pub(crate) fn records(&self) -> Result<fleet_records::Settings, Error> {
         self.section("records", fleet_records::Settings::check)
+    }
+
+    /// Redis under the fleet's user.
+    pub(crate) fn fleets_outcomes(&self) -> Result<fleet_outcomes::Settings, Error> {
+        self.section("outcomes", fleet_outcomes::Settings::check)
+    }
+
+    pub(crate) fn engine(&self) -> Result<fleet_engine::Settings, Error> {
+        // Its URL is for those who place calls.
+        self.section("engine", |_: &fleet_engine::Settings| Ok(()))
     }
 
     pub(crate) fn keys(&self) -> Result<Keys, Error> {

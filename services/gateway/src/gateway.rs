@@ -8,6 +8,7 @@ use fleet_twilio::Profile;
 use crate::Settings;
 use crate::error::refused_label;
 use crate::metrics::GatewayMetrics;
+use crate::pins::Comparing;
 
 /// The gateway without its port.
 pub(crate) struct Gateway {
@@ -15,6 +16,7 @@ pub(crate) struct Gateway {
     pub(crate) carrier: Profile,
     pub(crate) settings: Settings,
     pub(crate) metrics: GatewayMetrics,
+    pub(crate) comparing: Comparing,
 }
 
 impl Gateway {

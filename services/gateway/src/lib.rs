@@ -5,6 +5,7 @@ mod error;
 mod gateway;
 mod impatient;
 mod metrics;
+mod pins;
 mod prompts;
 mod routes;
 mod server;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 
 use crate::gateway::Gateway;
 use crate::metrics::GatewayMetrics;
+use crate::pins::Comparing;
 
 pub use settings::Settings;
 
@@ -70,7 +72,9 @@ pub fn start_on(listener: TcpListener, parts: Parts) {
     let Parts { context, engine, carrier, metrics, readiness, settings } = parts;
     let metrics = GatewayMetrics::new(&metrics);
     let listening = readiness.check("gateway");
-    let gateway = Gateway { engine, carrier, settings: settings.clone(), metrics: metrics.clone() };
+    let comparing = Comparing::new(settings.pins_at_once);
+    let gateway =
+        Gateway { engine, carrier, settings: settings.clone(), metrics: metrics.clone(), comparing };
     let app = routes::router(Arc::new(gateway));
     let serving = server::serve(listener, app, settings, (context.clone(), metrics));
     context.tasks.spawn("gateway", async move {

@@ -14,6 +14,7 @@ pub(crate) struct GatewayMetrics {
     seconds: HistogramVec,
     without_effect: IntCounterVec,
     unknown_deny_reasons: IntCounterVec,
+    pins: IntCounterVec,
     connections: IntGaugeVec,
 }
 
@@ -42,6 +43,11 @@ impl GatewayMetrics {
                 "Denials by an app with a reason that is not known; they count as a plain denial.",
                 &[],
             ),
+            pins: metrics.counter(
+                "mfa_gateway_pins_total",
+                "PINs keyed in calls, by what came of them: right, wrong and expired were compared, locked_out and no_pin were not, busy were asked for again.",
+                &["finding"],
+            ),
             connections: metrics.gauge("mfa_gateway_connections", "Open connections.", &[]),
         }
     }
@@ -60,6 +66,11 @@ impl GatewayMetrics {
     /// Counts a denial with an unknown reason.
     pub(crate) fn unknown_deny_reason(&self) {
         self.unknown_deny_reasons.with_label_values(NO_LABELS).inc();
+    }
+
+    /// Counts a PIN that was keyed.
+    pub(crate) fn pin(&self, finding: &'static str) {
+        self.pins.with_label_values(&[finding]).inc();
     }
 
     /// Counts a connection until the guard is dropped.
@@ -98,7 +109,7 @@ mod tests {
         GatewayMetrics::new(&metrics);
         let own: Vec<_> =
             metrics.reference().into_iter().filter(|doc| doc.name.starts_with("mfa_gateway_")).collect();
-        assert_eq!(own.len(), 5);
+        assert_eq!(own.len(), 6);
         for doc in own {
             assert!(include_str!("../README.md").contains(&format!("| `{}` |", doc.name)), "{}", doc.name);
         }

@@ -31,6 +31,13 @@ pub struct Settings {
     /// How long a call waits for a key.
     #[serde(with = "fleet_settings::duration")]
     pub gather_timeout: Duration,
+    /// PINs that are compared at the same time.
+    pub pins_at_once: usize,
+    /// Calls with a wrong PIN, since the last right one, after which a user's PIN is locked.
+    pub lockout_calls: u16,
+    /// For how long it is locked.
+    #[serde(with = "fleet_settings::duration")]
+    pub lockout_time: Duration,
 }
 
 impl Settings {
@@ -60,6 +67,13 @@ impl Settings {
                 gather_allowed.contains(&self.gather_timeout) && self.gather_timeout.subsec_nanos() == 0,
                 "gateway.gather_timeout",
                 "whole seconds, 1s to 60s",
+            ),
+            ((1..=64).contains(&self.pins_at_once), "gateway.pins_at_once", "1 to 64"),
+            ((1..=33).contains(&self.lockout_calls), "gateway.lockout_calls", "1 to 33"),
+            (
+                (seconds(60)..=seconds(24 * 60 * 60)).contains(&self.lockout_time),
+                "gateway.lockout_time",
+                "1m to 24h",
             ),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
@@ -97,6 +111,9 @@ mod tests {
             ("CONNECTION_AGE_MAX", "2h", "gateway.connection_age_max"),
             ("GATHER_TIMEOUT", "1500ms", "gateway.gather_timeout"),
             ("GATHER_TIMEOUT", "2m", "gateway.gather_timeout"),
+            ("PINS_AT_ONCE", "0", "gateway.pins_at_once"),
+            ("LOCKOUT_CALLS", "0", "gateway.lockout_calls"),
+            ("LOCKOUT_TIME", "1s", "gateway.lockout_time"),
         ] {
             let settings = load(key, value).unwrap();
             assert_eq!(settings.check().unwrap_err().setting, setting, "{value}");

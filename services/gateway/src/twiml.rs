@@ -71,7 +71,7 @@ impl IntoResponse for Twiml {
 
 #[cfg(test)]
 mod tests {
-    use fleet_domain::{CallMode, Reason};
+    use fleet_domain::{Question, Reason};
     use roxmltree::Document;
 
     use super::*;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_question_gathers_up_to_the_pound_key_and_posts_even_nothing() {
-        let prompt = prompts::greeting("en-US", "Example", CallMode::Key);
+        let prompt = prompts::greeting("en-US", "Example", Question::Key);
         let twiml = Twiml::ask(&prompt, URL, Duration::from_secs(8));
         let document = Document::parse(&twiml.0).unwrap();
         let verbs: Vec<_> = document.root_element().children().filter(roxmltree::Node::is_element).collect();
@@ -111,7 +111,7 @@ mod tests {
     fn a_hostile_title_stays_text() {
         for title in ["\"]]><Dial>+1</Dial>", "</Say></Gather><Dial/>", "&amp;&#0;<!--", "'\u{1}\u{7f}\u{0}"]
         {
-            let prompt = prompts::greeting("en-US", title, CallMode::NumberMatch);
+            let prompt = prompts::greeting("en-US", title, Question::Number);
             let twiml = Twiml::ask(&prompt, "https://h/?a=1&b=\"<2>'", Duration::from_secs(1));
             let document = Document::parse(&twiml.0).unwrap();
             let names: Vec<_> = document
@@ -119,7 +119,7 @@ mod tests {
                 .filter(roxmltree::Node::is_element)
                 .map(|node| node.tag_name().name())
                 .collect();
-            assert_eq!(names, ["Response", "Gather", "Say", "Say", "Redirect"], "{title}");
+            assert_eq!(names, ["Response", "Gather", "Say", "Say", "Say", "Redirect"], "{title}");
             let said =
                 document.descendants().find(|node| node.has_tag_name("Say")).and_then(|say| say.text());
             assert_eq!(said, Some(prompt.sentences[0].as_str()));

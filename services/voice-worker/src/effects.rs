@@ -17,6 +17,9 @@ use fleet_twilio::{CallError, Carrier, CreateCall};
 
 /// How much longer than the POST's own time-out an attempt is left alone.
 const POST_MARGIN: Duration = Duration::from_secs(2);
+/// For so long after a challenge was accepted its user need not be read again: whoever blocks a user ends what was
+/// accepted meanwhile.
+const JUST_ACCEPTED: Duration = Duration::from_secs(1);
 /// Pauses before what came of a POST is committed once more; the last one is repeated.
 const COMMIT_PAUSES: [Duration; 5] = [
     Duration::from_millis(50),
@@ -68,7 +71,11 @@ impl VoiceHands {
 
     async fn dial(&self, stored: Stored) -> Result<(), Error> {
         let key = stored.challenge.key.clone();
-        let call = match self.prepare(&stored.challenge) {
+        let prepared = match self.barred(&stored.challenge).await? {
+            Some(reason) => Err(reason),
+            None => self.prepare(&stored.challenge),
+        };
+        let call = match prepared {
             Ok(call) => call,
             Err(reason) => {
                 let step = stored.challenge.live.step;
@@ -93,6 +100,20 @@ impl VoiceHands {
             self.post(applied, attempt, &call).await?;
         }
         Ok(())
+    }
+
+    /// Why the person is not called, where that has become so since the challenge was accepted.
+    async fn barred(&self, challenge: &Challenge) -> Result<Option<Reason>, Error> {
+        let (Some(Step::Voice { phone, .. }), Some(user)) =
+            (challenge.current_step(), challenge.request.user.as_ref())
+        else {
+            return Ok(None);
+        };
+        if self.engine.now().since(challenge.request.accepted_at) < JUST_ACCEPTED {
+            return Ok(None);
+        }
+        let user = self.engine.records().user(user).await?;
+        Ok(user.map_or(Some(Reason::NoMethod), |user| user.barred(phone.role)))
     }
 
     /// Opens what the call needs; the reason to halt when it cannot be placed at all.

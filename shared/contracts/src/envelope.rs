@@ -13,7 +13,7 @@ use crate::form::{Form, JsonContent, Label, OptionalText, SpecVersion, Tracepare
 use crate::invalid::{Fault, Invalid};
 use crate::object::Object;
 use crate::owed::Owed;
-use crate::told::{self, ChallengeRefused, Resolved};
+use crate::told::{self, ChallengeRefused, FraudReported, Resolved};
 
 /// The `source` of events that the fleet itself publishes.
 pub const FLEET_SOURCE: &str = "/mfa/fleet";
@@ -77,6 +77,8 @@ event_types! {
     ChallengeResolved(Box<Resolved>, Resolved) = "mfa.challenge.resolved.v1",
     /// A request was refused before a challenge existed.
     ChallengeRefused(ChallengeRefused, ChallengeRefused) = "mfa.challenge.refused.v1",
+    /// A person reported fraud.
+    FraudReported(FraudReported, FraudReported) = "mfa.fraud.reported.v1",
     /// A call is owed. Inside the fleet only.
     DialOwed(Owed, Owed) = "mfa.voice.dial_owed.v1",
     /// The end of a call is owed. Inside the fleet only.
@@ -205,6 +207,7 @@ fn read_data(event_type: EventType, data: &RawValue) -> Result<Message, Fault> {
         EventType::CancelRequested => Message::CancelRequested(CancelRequest::read(data)?),
         EventType::ChallengeResolved => Message::ChallengeResolved(Box::new(told::read(data)?)),
         EventType::ChallengeRefused => Message::ChallengeRefused(told::read(data)?),
+        EventType::FraudReported => Message::FraudReported(told::read(data)?),
         EventType::DialOwed => Message::DialOwed(Owed::read(data)?),
         EventType::HangUpOwed => Message::HangUpOwed(Owed::read(data)?),
         EventType::SendOwed => Message::SendOwed(Owed::read(data)?),

@@ -19,4 +19,4 @@ pub use jcs::canonical;
 pub use outcome::{AlternativeReport, AttemptReport, CallerIdReport, Outcome, SentCallerId, poll_after_ms};
 pub use owed::Owed;
 pub use schemas::schemas;
-pub use told::{ChallengeRefused, Resolved};
+pub use told::{ChallengeRefused, FraudReported, Resolved};

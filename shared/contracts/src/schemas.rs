@@ -7,7 +7,7 @@ use crate::asked::{CancelRequest, ChallengeRequest};
 use crate::envelope::{self, EventType};
 use crate::outcome::Outcome;
 use crate::owed::Owed;
-use crate::told::{ChallengeRefused, Resolved};
+use crate::told::{ChallengeRefused, FraudReported, Resolved};
 
 /// Every schema: the name of its file in `schemas/`, and its text. They refer to each other by these names.
 #[must_use]
@@ -18,6 +18,7 @@ pub fn schemas() -> Vec<(&'static str, String)> {
         (data_file(EventType::CancelRequested), of::<CancelRequest>()),
         (data_file(EventType::ChallengeResolved), of::<Resolved>()),
         (data_file(EventType::ChallengeRefused), of::<ChallengeRefused>()),
+        (data_file(EventType::FraudReported), of::<FraudReported>()),
         (data_file(EventType::DialOwed), of::<Owed>()),
         ("outcome.json", of::<Outcome>()),
     ]
@@ -33,6 +34,7 @@ const fn data_file(event_type: EventType) -> &'static str {
         EventType::CancelRequested => "cancel-request.json",
         EventType::ChallengeResolved => "resolved.json",
         EventType::ChallengeRefused => "challenge-refused.json",
+        EventType::FraudReported => "fraud-reported.json",
         EventType::DialOwed | EventType::HangUpOwed | EventType::SendOwed => "owed.json",
     }
 }

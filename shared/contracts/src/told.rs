@@ -1,7 +1,7 @@
 //! What portals are told as events. Their readers pass over fields that they do not know, so that a newer
 //! fleet can tell more than an older portal understands.
 
-use fleet_domain::{ChallengeId, NotOpened, Refusal, UserId};
+use fleet_domain::{ChallengeId, Channel, NotOpened, PortalName, Refusal, Timestamp, UserId};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,34 @@ pub struct ChallengeRefused {
     pub field: String,
     /// The rule that it breaks, a clause that follows the field's name.
     pub rule: String,
+}
+
+/// A person reported that somebody else signs in as they: `data` of `mfa.fraud.reported.v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FraudReported {
+    /// The challenge in which it was reported.
+    #[serde(with = "Text::<ChallengeId>")]
+    pub challenge_id: ChallengeId,
+    /// The portal that asked for it.
+    #[serde(with = "Text::<PortalName>")]
+    pub portal: PortalName,
+    /// Who was challenged.
+    #[serde(with = "Text::<UserId>")]
+    pub user_id: UserId,
+    /// By what the person was reached.
+    #[schemars(with = "Text<Channel>")]
+    pub channel: Channel,
+    /// When it was reported.
+    #[serde(with = "Text::<Timestamp>")]
+    pub reported_at: Timestamp,
+    /// Until when the user is blocked for it; absent where the portal's policy does not block.
+    #[serde(with = "OptionalText::<Timestamp>", default, skip_serializing_if = "Option::is_none")]
+    pub blocked_until: Option<Timestamp>,
+}
+
+impl FraudReported {
+    pub(crate) const FIELDS: &[&str] =
+        &["challenge_id", "portal", "user_id", "channel", "reported_at", "blocked_until"];
 }
 
 impl Resolved {

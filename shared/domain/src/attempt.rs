@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::time::Timestamp;
-use crate::words::{AttemptState, CallerIdStep, Channel, Reason};
+use crate::words::{AttemptState, CallerIdStep, Channel, Command, Reason};
 
 /// One attempt to reach the person. Times are milliseconds since the challenge was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
@@ -73,6 +73,32 @@ pub struct Attempt {
     /// When its POST was begun.
     #[n(20)]
     pub dialed_ms: Option<u32>,
+    /// What was keyed so far; `None` where nothing was that changes what is asked next.
+    #[n(21)]
+    pub talk: Option<Talk>,
+}
+
+/// What was keyed in a call, as far as it decides what is asked next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Talk {
+    /// Prompts that were answered with nothing that counts.
+    #[n(0)]
+    pub misses: u8,
+    /// Commands that were begun.
+    #[n(1)]
+    pub asides: u8,
+    /// The round whose PIN is being compared, or was when its process died; 0 for none.
+    #[n(2)]
+    pub comparing: u8,
+    /// Whether this call is known to be counted among the user's wrong ones. Where that is in doubt it is counted again.
+    #[n(3)]
+    pub counted: bool,
+    /// Whether the PIN was keyed rightly.
+    #[n(4)]
+    pub pin_proved: bool,
+    /// The command that waits to be confirmed.
+    #[n(5)]
+    pub confirming: Option<Command>,
 }
 
 /// A caller ID and how it was chosen.
@@ -112,6 +138,7 @@ impl Attempt {
             looks: 0,
             not_before: None,
             dialed_ms: None,
+            talk: None,
         }
     }
 

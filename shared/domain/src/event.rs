@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::attempt::CallerId;
 use crate::ids::DeviceId;
-use crate::words::{Assurance, Reason};
+use crate::words::{Assurance, Command, Reason};
 
 /// Something that happened to a challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,23 @@ pub enum Event {
         round: u8,
         /// What was keyed.
         entry: Entry,
+    },
+    /// A PIN was keyed, and is about to be compared: the try is taken before, so that it counts whatever becomes of
+    /// the comparison. Only whoever commits this may compare.
+    PinKeyed {
+        /// The attempt.
+        attempt: u8,
+        /// Which prompt it answers, from 1.
+        round: u8,
+    },
+    /// What came of the comparison.
+    PinJudged {
+        /// The attempt.
+        attempt: u8,
+        /// The round of its [`Event::PinKeyed`].
+        round: u8,
+        /// The finding.
+        verdict: PinVerdict,
     },
     /// The call is over.
     CallEnded {
@@ -181,6 +198,8 @@ impl Event {
             Self::Answered { .. } => "answered",
             Self::Prompted { .. } => "prompted",
             Self::Keyed { .. } => "keyed",
+            Self::PinKeyed { .. } => "pin_keyed",
+            Self::PinJudged { .. } => "pin_judged",
             Self::CallEnded { .. } => "call_ended",
             Self::StillAlive { .. } => "still_alive",
             Self::Unfound { .. } => "unfound",
@@ -209,8 +228,29 @@ pub enum Entry {
     Confirm,
     /// The number on the portal's screen, then `#`.
     Match,
-    /// Other digits.
+    /// A command, whole: `0#` or `9#`.
+    Command(Command),
+    /// `1#`, which confirms a command.
+    Yes,
+    /// Other digits, then `#`.
     Other,
+    /// Digits without `#`.
+    Unfinished,
+}
+
+/// What a PIN that was keyed turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinVerdict {
+    /// The user's.
+    Right,
+    /// Another one.
+    Wrong,
+    /// The user's, but older than the portal allows.
+    Expired,
+    /// It was not compared: there were too many wrong ones.
+    LockedOut,
+    /// The user has none any more.
+    NoPin,
 }
 
 /// A device's answer.

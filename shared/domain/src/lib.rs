@@ -19,10 +19,10 @@ mod time;
 mod user;
 mod words;
 
-pub use attempt::{Attempt, CallerId, rank};
+pub use attempt::{Attempt, CallerId, Talk, rank};
 pub use caller_id::choose_caller_id;
 pub use challenge::{Challenge, End, Live, Unreadable};
-pub use event::{Decision, Entry, Event};
+pub use event::{Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;
 pub use ids::{ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, TAKEN_NAMES, UserId};
 pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, open, tombstone};
@@ -31,12 +31,12 @@ pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
 pub use portal::{InvalidPolicy, Policy, Portal};
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
 pub use step::{
-    CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_TRIES, RESERVED_CHECK, Refused,
-    UNFOUND_CHECK, UNKNOWN_CHECK, step,
+    CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_TRIES, Question, RESERVED_CHECK, Refused,
+    UNFOUND_CHECK, UNKNOWN_CHECK, question, step,
 };
 pub use time::Timestamp;
 pub use user::{Device, Phone, PushToken, User};
 pub use words::{
-    Assurance, AttemptState, CallMode, CallerIdStep, ChallengeResult, Channel, PhoneKind, PhoneRole,
-    Progress, Purpose, Reason, Refusal,
+    Assurance, AttemptState, CallMode, CallerIdStep, ChallengeResult, Channel, Command, Factor, PhoneKind,
+    PhoneRole, PinRule, Progress, Purpose, Reason, Refusal,
 };

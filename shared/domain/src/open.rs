@@ -13,7 +13,7 @@ use crate::portal::Portal;
 use crate::request::{Alternative, Ask, AskedStep, Context, Request, Step, Target};
 use crate::time::Timestamp;
 use crate::user::User;
-use crate::words::{CallMode, Channel, PhoneRole, Purpose, Reason, Refusal};
+use crate::words::{CallMode, Channel, PhoneRole, PinRule, Purpose, Reason, Refusal};
 
 /// How long an outcome can be collected after its deadline.
 pub const COLLECT: Duration = Duration::from_mins(5);
@@ -49,7 +49,7 @@ pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> 
     let answer_by = answer_by(ask, portal, now)?;
     // A user whom this portal may not challenge looks to it like one that does not exist.
     let user = user.filter(|user| portal.audiences.contains(&user.audience));
-    let (steps, reason) = match plan(ask, user, portal) {
+    let (steps, reason) = match plan(ask, user, (portal, now)) {
         Ok(steps) => (steps, (now >= answer_by).then_some(Reason::NotStarted)),
         Err(reason) => (Vec::new(), Some(reason)),
     };
@@ -61,12 +61,20 @@ pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> 
             "is required for a push by this portal's policy: the digits that its page shows",
         ));
     }
-    let alternatives = alternatives(&steps, user, portal);
+    let calls = steps.iter().any(|step| step.channel() == Channel::Voice);
+    if calls && ask.number_match.is_none() && portal.policy.call_number_match {
+        return Err(refused(
+            Refusal::InvalidRequest,
+            "number_match",
+            "is required for a call by this portal's policy: the digits that its page shows",
+        ));
+    }
+    let alternatives = alternatives(&steps, user, (portal, now));
     let request = Request {
         user: Some(ask.user.clone()),
         purpose: ask.purpose,
         steps,
-        mode: if ask.number_match.is_some() { CallMode::NumberMatch } else { CallMode::Key },
+        mode: call_mode(portal.policy.pin, ask.number_match.is_some()),
         number_match: ask.number_match,
         accepted_at: now,
         answer_by,
@@ -133,8 +141,18 @@ fn answer_by(ask: &Ask, portal: &Portal, now: Timestamp) -> Result<Timestamp, No
     Ok(asked)
 }
 
+/// What a called person has to key.
+const fn call_mode(pin: PinRule, number: bool) -> CallMode {
+    match (pin, number) {
+        (PinRule::Off, false) => CallMode::Key,
+        (PinRule::Off, true) => CallMode::NumberMatch,
+        (PinRule::Required, false) => CallMode::Pin,
+        (PinRule::Required, true) => CallMode::PinNumberMatch,
+    }
+}
+
 /// The steps that the request and the user's enrollment come to, or why there is none.
-fn plan(ask: &Ask, user: Option<&User>, portal: &Portal) -> Result<Vec<Step>, Reason> {
+fn plan(ask: &Ask, user: Option<&User>, (portal, now): (&Portal, Timestamp)) -> Result<Vec<Step>, Reason> {
     let user = user.ok_or(Reason::NoMethod)?;
     if user.blocked {
         return Err(Reason::UserBlocked);
@@ -148,7 +166,7 @@ fn plan(ask: &Ask, user: Option<&User>, portal: &Portal) -> Result<Vec<Step>, Re
     let mut steps = Vec::with_capacity(asked.len());
     let mut missing = None;
     for one in &asked {
-        match plan_step(one, user, portal) {
+        match plan_step(one, user, (portal, now)) {
             Ok(step) => steps.push(step),
             Err(reason) => missing = missing.or(Some(reason)),
         }
@@ -157,13 +175,14 @@ fn plan(ask: &Ask, user: Option<&User>, portal: &Portal) -> Result<Vec<Step>, Re
     if steps.is_empty() { Err(missing.unwrap_or(Reason::NoMethod)) } else { Ok(steps) }
 }
 
-fn plan_step(asked: &AskedStep, user: &User, portal: &Portal) -> Result<Step, Reason> {
+fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)) -> Result<Step, Reason> {
     if !portal.policy.channels.contains(&asked.channel) {
         return Err(Reason::MethodNotAllowed);
     }
     match asked.channel {
         Channel::Voice => {
             let phone = asked.target.phone().and_then(|role| user.phone(role)).ok_or(Reason::NoMethod)?;
+            may_call(phone.role, user, (portal, now))?;
             Ok(Step::Voice { phone: phone.clone(), ring_s: portal.policy.ring_s })
         }
         Channel::Push => {
@@ -179,8 +198,25 @@ fn plan_step(asked: &AskedStep, user: &User, portal: &Portal) -> Result<Step, Re
     }
 }
 
+/// Why this phone is not called, if it is not.
+fn may_call(role: PhoneRole, user: &User, (portal, now): (&Portal, Timestamp)) -> Result<(), Reason> {
+    if let Some(reason) = user.barred(role) {
+        return Err(reason);
+    }
+    let locked = user.pin_locked_until.is_some_and(|until| until > now);
+    match portal.policy.pin {
+        PinRule::Required if !user.has_pin => Err(Reason::NoMethod),
+        PinRule::Required if locked => Err(Reason::LockedOut),
+        PinRule::Off | PinRule::Required => Ok(()),
+    }
+}
+
 /// What the user could try instead: every verified phone and the devices that are not a step already.
-fn alternatives(steps: &[Step], user: Option<&User>, portal: &Portal) -> Vec<Alternative> {
+fn alternatives(
+    steps: &[Step],
+    user: Option<&User>,
+    (portal, now): (&Portal, Timestamp),
+) -> Vec<Alternative> {
     let Some(user) = user.filter(|user| !user.blocked) else { return Vec::new() };
     let calls = |role| {
         steps.iter().any(|step| match step {
@@ -192,6 +228,7 @@ fn alternatives(steps: &[Step], user: Option<&User>, portal: &Portal) -> Vec<Alt
     let phones = [(PhoneRole::Primary, Target::Primary), (PhoneRole::Backup, Target::Backup)]
         .into_iter()
         .filter(|(role, _)| allowed(Channel::Voice) && user.phone(*role).is_some() && !calls(*role))
+        .filter(|(role, _)| may_call(*role, user, (portal, now)).is_ok())
         .map(|(_, target)| Alternative { channel: Channel::Voice, target });
     let pushes = steps.iter().any(|step| step.channel() == Channel::Push);
     let push = (allowed(Channel::Push) && !user.devices.is_empty() && !pushes)

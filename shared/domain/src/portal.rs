@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::ids::PortalName;
-use crate::words::Channel;
+use crate::words::{Channel, PinRule};
 
 /// A portal, as operations registered it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,14 @@ pub struct Policy {
     pub channels: Vec<Channel>,
     /// Whether a push may be approved by a tap alone. Named weak; off unless the portal asks for it.
     pub approve_only: bool,
+    /// Whether a called person has to key a PIN.
+    pub pin: PinRule,
+    /// Days after which a PIN counts no more; 0 for never.
+    pub pin_days: u16,
+    /// Whether a call must be confirmed with the number that the portal shows: a request without one is refused.
+    pub call_number_match: bool,
+    /// Days that a user is blocked who reports fraud, at most 3650; 0 for not at all.
+    pub fraud_block_days: u16,
     /// Seconds until a challenge must be answered when the request does not say, 10 to 600.
     pub answer_within_s: u16,
     /// How long a phone rings, in seconds, 5 to 60.
@@ -46,6 +54,10 @@ impl Default for Policy {
         Self {
             channels: alloc::vec![Channel::Voice, Channel::Push],
             approve_only: false,
+            pin: PinRule::Off,
+            pin_days: 0,
+            call_number_match: false,
+            fraud_block_days: 90,
             answer_within_s: 120,
             ring_s: 30,
             prompts: 3,
@@ -70,6 +82,8 @@ impl Policy {
     pub fn check(&self) -> Result<(), InvalidPolicy> {
         let rules = [
             (!self.channels.is_empty(), "channels", "a list of at least one channel"),
+            (self.pin_days <= 3650, "pin_days", "0 to 3650 days"),
+            (self.fraud_block_days <= 3650, "fraud_block_days", "0 to 3650 days"),
             ((10..=600).contains(&self.answer_within_s), "answer_within_s", "10 to 600 seconds"),
             ((5..=60).contains(&self.ring_s), "ring_s", "5 to 60 seconds"),
             ((1..=5).contains(&self.prompts), "prompts", "1 to 5"),

@@ -2,8 +2,9 @@
 //!
 //! An event that comes when the time for the answer is over expires the challenge, whatever else it says;
 //! on an ended challenge only late facts count (a call's id, its end, its length). Calls are in
-//! `step/voice.rs`, pushes in `step/push.rs`.
+//! `step/voice.rs`, what is keyed in them in `step/dialogue.rs`, pushes in `step/push.rs`.
 
+mod dialogue;
 mod push;
 mod voice;
 
@@ -37,8 +38,10 @@ pub const LEAST_STEP: Duration = Duration::from_secs(5);
 pub const MAX_ATTEMPTS: usize = 3;
 /// How often a fenced call that does not end is told so again.
 const HANG_UPS_AGAIN: u8 = 3;
-/// Wrong numbers that a person may key before the call ends.
+/// Wrong PINs and numbers that a person may key in one challenge.
 pub const MAX_TRIES: u8 = 3;
+
+pub use dialogue::{Question, question};
 
 /// Why an event changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -107,6 +110,8 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         | Event::Answered { .. }
         | Event::Prompted { .. }
         | Event::Keyed { .. }
+        | Event::PinKeyed { .. }
+        | Event::PinJudged { .. }
         | Event::CallEnded { .. }
         | Event::StillAlive { .. }
         | Event::Unfound { .. }

@@ -6,7 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::ids::{DeviceId, UserId};
-use crate::words::{Channel, PhoneKind, PhoneRole};
+use crate::time::Timestamp;
+use crate::words::{Channel, PhoneKind, PhoneRole, Reason};
 
 /// A user with everything that can be challenged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,14 @@ pub struct User {
     pub audience: String,
     /// The method that the user chose.
     pub method: Channel,
-    /// Whether help desk or a fraud report has blocked the user.
+    /// Whether help desk or a fraud report has blocked the user, as of when the user was read.
     pub blocked: bool,
+    /// Whether the user has set a PIN.
+    pub has_pin: bool,
+    /// Until when no PIN is taken after too many wrong ones; `None` where it is.
+    pub pin_locked_until: Option<Timestamp>,
+    /// Phones whose number asked never to be called again.
+    pub opted_out: Vec<PhoneRole>,
     /// The user's phones, at most one of each role.
     pub phones: Vec<Phone>,
     /// The user's active devices.
@@ -30,6 +37,16 @@ impl User {
     #[must_use]
     pub fn phone(&self, role: PhoneRole) -> Option<&Phone> {
         self.phones.iter().find(|phone| phone.role == role && phone.verified)
+    }
+
+    /// Why nobody may call this phone, if that is so.
+    #[must_use]
+    pub fn barred(&self, role: PhoneRole) -> Option<Reason> {
+        if self.blocked {
+            Some(Reason::UserBlocked)
+        } else {
+            self.opted_out.contains(&role).then_some(Reason::NumberOptedOut)
+        }
     }
 }
 

@@ -376,6 +376,34 @@ words! {
 }
 
 words! {
+    /// What a called person can ask for instead of answering.
+    Command {
+        /// `0#`: somebody else is signing in.
+        ReportFraud = 1 "report_fraud",
+        /// `9#`: never call this number again.
+        NeverAgain = 2 "never_again",
+    }
+}
+
+words! {
+    /// What is guessed at, each with a lockout of its own.
+    Factor {
+        /// The PIN, by phone or in the app.
+        Pin = 1 "pin",
+    }
+}
+
+words! {
+    /// Whether the called person has to key a PIN.
+    PinRule {
+        /// No PIN is asked for.
+        Off = 0 "off",
+        /// Without a PIN nobody is called.
+        Required = 1 "required",
+    }
+}
+
+words! {
     /// Which of the user's phones.
     PhoneRole {
         /// The one that is called first.

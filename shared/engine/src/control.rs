@@ -31,6 +31,7 @@ impl<H: Hands> ControlHandler<H> {
                 other @ (Message::ChallengeRequested(_)
                 | Message::ChallengeResolved(_)
                 | Message::ChallengeRefused(_)
+                | Message::FraudReported(_)
                 | Message::DialOwed(_)
                 | Message::HangUpOwed(_)
                 | Message::SendOwed(_)) => {

@@ -79,7 +79,9 @@ impl<H: Hands> Ending<'_, H> {
             Message::DialOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Dial).await,
             Message::SendOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Push).await,
             Message::HangUpOwed(work) => self.settle(delivery, &work, |_| false).await,
-            Message::ChallengeResolved(_) | Message::ChallengeRefused(_) => Ok(parked("dead_event")),
+            Message::ChallengeResolved(_) | Message::ChallengeRefused(_) | Message::FraudReported(_) => {
+                Ok(parked("dead_event"))
+            }
         }
     }
 

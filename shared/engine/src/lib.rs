@@ -16,6 +16,7 @@ mod retries;
 mod settings;
 mod sweep;
 mod tell;
+mod wishes;
 
 use std::sync::Arc;
 

@@ -17,6 +17,31 @@ pub(crate) struct EngineMetrics {
     swept: IntCounterVec,
     cut_short: IntCounterVec,
     told: IntCounterVec,
+    wishes: Wishes,
+}
+
+/// What people asked for instead of answering.
+#[derive(Clone)]
+struct Wishes {
+    fraud_reports: IntCounterVec,
+    opted_out: IntCounterVec,
+}
+
+impl Wishes {
+    fn new(metrics: &Metrics) -> Self {
+        Self {
+            fraud_reports: metrics.counter(
+                "mfa_fraud_reports_total",
+                "Reports of fraud by people who were asked, by what was done about the user: blocked or not_blocked.",
+                &["channel", "done"],
+            ),
+            opted_out: metrics.counter(
+                "mfa_numbers_opted_out_total",
+                "Numbers that asked in a call never to be called again.",
+                &[],
+            ),
+        }
+    }
 }
 
 impl EngineMetrics {
@@ -74,7 +99,18 @@ impl EngineMetrics {
                 "Versions told to portals, those that could not be told at once, and events that a full queue of the portal rejected.",
                 &["result"],
             ),
+            wishes: Wishes::new(metrics),
         }
+    }
+
+    pub(crate) fn fraud_reported(&self, channel: &'static str, blocked: bool) {
+        let done = if blocked { "blocked" } else { "not_blocked" };
+        self.wishes.fraud_reports.with_label_values(&[channel, done]).inc();
+    }
+
+    pub(crate) fn opted_out(&self) {
+        let no_labels: [&str; 0] = [];
+        self.wishes.opted_out.with_label_values(&no_labels).inc();
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {

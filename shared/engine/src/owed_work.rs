@@ -30,7 +30,8 @@ fn read_owed(body: &[u8]) -> Result<ChallengeKey, Verdict> {
             other @ (Message::ChallengeRequested(_)
             | Message::CancelRequested(_)
             | Message::ChallengeResolved(_)
-            | Message::ChallengeRefused(_)) => {
+            | Message::ChallengeRefused(_)
+            | Message::FraudReported(_)) => {
                 Err(poison(format!("an internal queue takes no {}", other.event_type()), Vec::new()))
             }
         },

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use fleet_broker::{Exchange, Message, PublishError};
 use fleet_contracts::{self as contracts, ChallengeRefused, FLEET_SOURCE, Outcome, Resolved};
-use fleet_domain::PortalName;
+use fleet_domain::{Portal, PortalName};
 use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_outcomes::Told;
 use fleet_records::Stored;
@@ -54,7 +54,7 @@ impl Engine {
             return Telling { shown: known, published: known || published };
         };
         let outcome = Outcome::of(challenge, &portal);
-        let event = async { published || self.publish_end(stored, outcome.clone()).await };
+        let event = async { published || self.publish_end(stored, &portal, outcome.clone()).await };
         let (in_redis, published) = tokio::join!(self.show(stored, &outcome), event);
         let shown = in_redis || self.now() > challenge.request.collect_by;
         let telling = Telling { shown, published };
@@ -88,15 +88,19 @@ impl Engine {
         self.inner.outcomes.tell(told).await.is_ok()
     }
 
-    /// Publishes `challenge.resolved` if the challenge has ended and that was not told before. Says whether
-    /// nothing is left to publish.
-    async fn publish_end(&self, stored: &Stored, outcome: Outcome) -> bool {
+    /// Publishes `challenge.resolved` if the challenge has ended and that was not told before, after what the person
+    /// asked for by that end was done. Says whether nothing is left to publish.
+    async fn publish_end(&self, stored: &Stored, portal: &Portal, outcome: Outcome) -> bool {
         let challenge = &stored.challenge;
         let Some(end) = &challenge.live.end else { return true };
         if stored.told >= end.version {
             return true;
         }
         let key = &challenge.key;
+        if let Err(error) = self.carry_out_wishes(challenge, portal).await {
+            tracing::warn!(challenge = %key, %error, "what a person asked for is not done yet; it is tried again");
+            return false;
+        }
         let id = contracts::event_id(&key.portal, key.id, end.version);
         let user_id = challenge.request.user.clone();
         let resolved = Resolved { challenge_id: key.id, user_id, outcome };
@@ -120,25 +124,26 @@ impl Engine {
         self.publish_event(portal, id, contracts::Message::ChallengeRefused(refused)).await
     }
 
-    async fn publish_event(
+    pub(crate) async fn publish_event(
         &self,
         portal: &PortalName,
         id: String,
         event: contracts::Message,
     ) -> Result<(), Error> {
         let happened = match event.event_type() {
-            contracts::EventType::ChallengeRefused => "refused",
+            contracts::EventType::ChallengeRefused => "challenge.refused",
+            contracts::EventType::FraudReported => "fraud.reported",
             contracts::EventType::ChallengeResolved
             | contracts::EventType::ChallengeRequested
             | contracts::EventType::CancelRequested
             | contracts::EventType::DialOwed
             | contracts::EventType::HangUpOwed
-            | contracts::EventType::SendOwed => "resolved",
+            | contracts::EventType::SendOwed => "challenge.resolved",
         };
         let body = contracts::Event::new(id.clone(), FLEET_SOURCE, self.now(), event).to_json();
         let message = Message {
             exchange: Exchange::Events,
-            routing_key: format!("{portal}.challenge.{happened}"),
+            routing_key: format!("{portal}.{happened}"),
             body: Bytes::from(body),
             message_id: id,
             portal: Some(portal.clone()),

@@ -25,6 +25,7 @@ struct Inner {
     phone_index: hmac::Key,
     lease_index: hmac::Key,
     keyed_hash: hmac::Key,
+    pin: hmac::Key,
     sealer: Sealer,
     signer: OutcomeSigner,
 }
@@ -50,6 +51,7 @@ impl Keys {
             phone_index: mac("phone-index"),
             lease_index: mac("lease-index"),
             keyed_hash: mac("keyed-hash"),
+            pin: mac("pin"),
             sealer: Sealer::new(&derived(&prk, "seal"), key_id),
             signer,
         }))
@@ -106,6 +108,11 @@ impl Keys {
         let mut digest = mac(&self.0.keyed_hash, &parts);
         digest[31] |= 1;
         digest
+    }
+
+    /// What is hashed of a user's PIN.
+    pub(crate) fn pin_mac(&self, user: &str, digits: &str) -> [u8; 16] {
+        keyed(&self.0.pin, &[user.as_bytes(), digits.as_bytes()])
     }
 
     /// Encrypts `plain` so that it opens only with the same `aad` (what the bytes are and whose: not secret, not stored in the result).
@@ -187,6 +194,7 @@ mod tests {
             format!("lease_index {}", hex(&keys.lease_index(&["+14155550123", "+15005550006"]))),
             format!("keyed_hash {}", hex(&keys.keyed_hash("number_match", &[b"42", &CHALLENGE]))),
             format!("keyed_digest {}", hex(&keys.keyed_digest("body", &[b"42", &CHALLENGE]))),
+            format!("pin_mac {}", hex(&keys.pin_mac("alice", "8250"))),
             format!("key_id {:02x}", keys.seal(b"", b"")[1]),
         ];
         assert_eq!(found.join("\n"), golden.trim());

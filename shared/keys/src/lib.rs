@@ -6,6 +6,7 @@ mod error;
 mod jws;
 mod keys;
 mod outcome;
+mod pin;
 mod seal;
 mod settings;
 
@@ -15,6 +16,7 @@ pub use error::Error;
 pub use jws::{Jws, JwsHeader};
 pub use keys::Keys;
 pub use outcome::{new_signing_key, verify_outcome};
+pub use pin::{InvalidPin, Pin, PinHash};
 pub use settings::{DEFAULTS, Settings};
 
 use ring::rand::{SecureRandom, SystemRandom};

@@ -105,6 +105,9 @@ fn accepted(clock: &Clock) -> anyhow::Result<Challenge> {
         audience: "staff".into(),
         method: Channel::Push,
         blocked: false,
+        has_pin: false,
+        pin_locked_until: None,
+        opted_out: Vec::new(),
         phones: Vec::new(),
         devices: vec![Device { id: DeviceId::from_uuid(uuid::Uuid::from_u128(1)), push_token: None }],
     };

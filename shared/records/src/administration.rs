@@ -58,7 +58,7 @@ async fn write(
 }
 
 /// Stores users, each with exactly these phones and devices, in chunks of which each is stored wholly or not at all.
-/// Whether a user is blocked stays as it is.
+/// Whether a user is blocked, and the PIN, stay as they are.
 pub(crate) async fn put_users(
     connections: &Connections,
     keys: &Keys,

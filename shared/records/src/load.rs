@@ -14,6 +14,7 @@ use crate::connection::Connections;
 use crate::enrolled::{ACTIVE, DeviceRecord, alg_of};
 use crate::error::{Error, Fault, UnknownCode};
 use crate::row::{Loaded, challenge_columns, key_of, lowest};
+use crate::sql_time::SqlTime;
 use crate::transition::Stored;
 
 pub(crate) const CHALLENGES: &str = concat!(
@@ -23,9 +24,16 @@ pub(crate) const CHALLENGES: &str = concat!(
       JOIN challenges c ON c.id = k.id AND c.portal = k.portal
       WHERE c.id >= $3"
 );
-const USERS: &str = "SELECT id, audience, method, blocked FROM users WHERE id = ANY($1)";
-const PHONES: &str = "SELECT user_id, role, kind, verified, sealed, masked, has_extension
-    FROM phones WHERE user_id = ANY($1) ORDER BY user_id, role";
+pub(crate) const USERS: &str =
+    "SELECT u.id, u.audience, u.method, u.blocked AND coalesce(u.blocked_until > fleet_now(), true),
+        u.pin IS NOT NULL, l.locked_until
+    FROM users u LEFT JOIN lockouts l ON l.user_id = u.id AND l.factor = 1
+    WHERE u.id = ANY($1)";
+pub(crate) const PHONES: &str =
+    "SELECT p.user_id, p.role, p.kind, p.verified, p.sealed, p.masked, p.has_extension,
+        o.number_index IS NOT NULL
+    FROM phones p LEFT JOIN opted_out o ON o.number_index = p.number_index
+    WHERE p.user_id = ANY($1) ORDER BY p.user_id, p.role";
 const DEVICES_OF: &str = "SELECT user_id, id, push_token FROM devices
     WHERE user_id = ANY($1) AND state = 1 ORDER BY user_id, id";
 const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)";
@@ -109,7 +117,11 @@ impl Unit for LoadUsers {
             users.iter().map(|row| (row.get(0), user_of(row))).collect();
         for row in &phones {
             join(&mut found, row, |user, row| {
-                user.phones.push(phone_of(row)?);
+                let phone = phone_of(row)?;
+                if row.get(7) {
+                    user.opted_out.push(phone.role);
+                }
+                user.phones.push(phone);
                 Ok(())
             });
         }
@@ -149,6 +161,9 @@ fn user_of(row: &Row) -> Result<User, Error> {
         audience: row.get(1),
         method: word(row, 2, ("method", Channel::from_code))?,
         blocked: row.get(3),
+        has_pin: row.get(4),
+        pin_locked_until: row.get::<_, Option<SqlTime>>(5).map(|time| time.0),
+        opted_out: Vec::new(),
         phones: Vec::new(),
         devices: Vec::new(),
     })

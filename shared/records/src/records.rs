@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_domain::{
-    Challenge, ChallengeKey, DeviceId, Extension, Phone, PhoneNumber, Portal, PortalName, PushToken,
+    Challenge, ChallengeKey, DeviceId, Extension, Factor, Phone, PhoneNumber, Portal, PortalName, PushToken,
     Timestamp, User, UserId,
 };
-use fleet_keys::Keys;
+use fleet_keys::{Keys, PinHash};
 use fleet_lifecycle::{Clock, Context};
 use fleet_telemetry::{Metrics, Readiness};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -24,8 +24,9 @@ use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::{Portals, Upkeep};
 use crate::{
-    AuditRow, Committed, Created, DeviceRecord, Error, Lane, Line, NewUser, Note, Settings, Storage, Stored,
-    ToldCursor, Transition, administration, history, migrations, phones, storage,
+    AuditRow, Cause, Committed, Created, DeviceRecord, Error, Guess, GuessLimit, Lane, Line, NewUser, Note,
+    Settings, Standing, Storage, Stored, ToldCursor, Transition, administration, history, migrations, phones,
+    pins, standing, storage,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -262,7 +263,7 @@ impl Records {
         refreshed.map_err(|fault| fault.into_error("reading the portals"))
     }
 
-    /// Stores a user with exactly these phones and devices. Whether the user is blocked stays as it is.
+    /// Stores a user with exactly these phones and devices. Whether the user is blocked, and the PIN, stay as they are.
     pub async fn put_user(&self, user: &NewUser) -> Result<(), Error> {
         self.put_users(std::slice::from_ref(user)).await
     }
@@ -270,6 +271,68 @@ impl Records {
     /// Stores many users, each as [`Records::put_user`] does; after an error, the first ones may be stored.
     pub async fn put_users(&self, users: &[NewUser]) -> Result<(), Error> {
         administration::put_users(&self.0.connections, &self.0.keys, users).await
+    }
+
+    /// Stores or removes PINs; a new one begins without wrong answers. Users that are not there are passed over.
+    pub async fn set_pins(&self, pins: &[(UserId, Option<PinHash>)]) -> Result<(), Error> {
+        let _place = self.beside("storing PINs").await?;
+        pins::set(&self.0.connections, pins).await
+    }
+
+    /// Whether a guess at the user's PIN may be compared. With a limit, the call in which it is made is counted before;
+    /// without one it was counted already.
+    pub async fn take_guess(&self, user: &UserId, counting: Option<GuessLimit>) -> Result<Guess, Error> {
+        let _place = self.beside("taking a guess at a PIN").await?;
+        pins::take_guess(&self.0.connections, user, counting).await
+    }
+
+    /// Forgets the calls that were wrong: the user was right.
+    pub async fn forget_wrong(&self, user: &UserId, factor: Factor) -> Result<(), Error> {
+        let _place = self.beside("forgetting wrong answers").await?;
+        pins::forget(&self.0.connections, user, factor).await
+    }
+
+    /// Blocks a user, until somebody lifts it where no time is given. `false` where there is no such user, or this
+    /// challenge has brought that about before.
+    pub async fn block(&self, user: &UserId, until: Option<Timestamp>, cause: &Cause) -> Result<bool, Error> {
+        let _place = self.beside("blocking a user").await?;
+        standing::block(&self.0.connections, user, until, cause).await
+    }
+
+    /// Notes that a report of fraud does not block the user, by the portal's policy.
+    pub async fn leave_unblocked(&self, user: &UserId, cause: &Cause) -> Result<bool, Error> {
+        let _place = self.beside("noting a report of fraud").await?;
+        standing::leave_unblocked(&self.0.connections, user, cause).await
+    }
+
+    /// Lifts a block, and every lockout. `false` where there is no such user.
+    pub async fn unblock(&self, user: &UserId, cause: &Cause) -> Result<bool, Error> {
+        let _place = self.beside("unblocking a user").await?;
+        standing::unblock(&self.0.connections, user, cause).await
+    }
+
+    /// The number of this phone is not called any more, whoever has it. `false` where it was not before.
+    pub async fn opt_out(&self, user: &UserId, phone: &Phone, cause: &Cause) -> Result<bool, Error> {
+        let _place = self.beside("opting a number out").await?;
+        standing::opt_out(&self.0.connections, &self.0.keys, (user, phone), cause).await
+    }
+
+    /// The number may be called again. `false` where it could be.
+    pub async fn opt_in(&self, number: &PhoneNumber, cause: &Cause) -> Result<bool, Error> {
+        let _place = self.beside("opting a number in").await?;
+        standing::opt_in(&self.0.connections, &self.0.keys, number, cause).await
+    }
+
+    /// The login under which this process is at the database.
+    pub async fn login(&self) -> Result<String, Error> {
+        let _place = self.beside("reading the login").await?;
+        standing::login(&self.0.connections).await
+    }
+
+    /// Where a user stands, and what was done about it. For people, not for the hot path.
+    pub async fn standing(&self, user: &UserId) -> Result<Option<Standing>, Error> {
+        let _place = self.beside("reading where a user stands").await?;
+        standing::standing(&self.0.connections, user).await
     }
 
     /// The audit rows of a challenge, oldest first. For people, not for the hot path.

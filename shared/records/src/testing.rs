@@ -83,7 +83,7 @@ impl Scratch {
 }
 
 /// The hot statements with their parameters: `?` for what does not bear on the plan.
-const HOT: [(&str, &str, &str); 9] = [
+const HOT: [(&str, &str, &str); 11] = [
     ("create", create::CREATE, "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"),
     (
         "commit",
@@ -91,6 +91,8 @@ const HOT: [(&str, &str, &str); 9] = [
         "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, first_id_of(fleet_now())",
     ),
     ("load", load::CHALLENGES, "?, ?, first_id_of(fleet_now())"),
+    ("users", load::USERS, "?"),
+    ("phones", load::PHONES, "?"),
     ("mark", told::MARK, "?, ?, ?, first_id_of(fleet_now())"),
     ("overdue", sweep::OVERDUE, "?, ?, first_id_of(fleet_now()), 100"),
     ("due", sweep::DUE, "?, 100, ?, ?"),

@@ -72,11 +72,12 @@ async fn every_answer_has_its_result() {
         (Some("42"), json!({ "number": "43" }), "denied", "number_mismatch"),
         (Some("42"), json!({}), "denied", "number_mismatch"),
         (None, json!({ "number": "42" }), "approved", "ok_push"),
-        (None, json!({ "decision": "deny", "reason": "not_me" }), "denied", "fraud_reported"),
         (None, json!({ "decision": "deny", "reason": "mistake" }), "denied", "user_declined"),
         (None, json!({ "decision": "deny", "reason": "canceled" }), "denied", "user_canceled"),
         (None, json!({ "decision": "deny" }), "denied", "user_declined"),
         (None, json!({ "decision": "deny", "reason": "bored" }), "denied", "user_declined"),
+        // The last one: it blocks the user.
+        (None, json!({ "decision": "deny", "reason": "not_me" }), "denied", "fraud_reported"),
     ] {
         let key = fleet.pushed(&user, PUSH, number).await;
         let reply = fleet.answer(&key, &phone, &changes).await;
@@ -84,6 +85,11 @@ async fn every_answer_has_its_result() {
         assert_eq!(fleet.stored(&key).await.live.end.unwrap().reason.as_str(), reason);
     }
     assert_eq!(fleet.metric("mfa_gateway_unknown_deny_reasons_total"), 1);
+    // A1: also on push.
+    fleet
+        .until(|fleet| fleet.metric("mfa_fraud_reports_total{channel=\"push\",done=\"blocked\"}") == 1)
+        .await;
+    assert!(fleet.engine.records().user(&user).await.unwrap().unwrap().blocked);
     fleet.end().await;
 }
 

@@ -9,7 +9,7 @@ use crate::support::{Fleet, PUBLIC_URL, Reply, SID, TITLE, by, signature};
 const HANG_UP: &[(&str, &str)] = &[("Hangup", "")];
 
 /// The verbs of a document in order, each with its text.
-fn verbs(reply: &Reply) -> Vec<(String, String)> {
+pub(crate) fn verbs(reply: &Reply) -> Vec<(String, String)> {
     assert_eq!((reply.status, reply.header("content-type")), (200, "text/xml; charset=utf-8"), "{reply:?}");
     assert_eq!(reply.header("cache-control"), "no-store");
     let document = Document::parse(&reply.body).unwrap();
@@ -25,19 +25,19 @@ fn assert_verbs(reply: &Reply, expected: &[(&str, &str)]) {
 }
 
 /// The prompt's document: where its keys go, and what it says.
-fn gather(reply: &Reply) -> (String, Vec<String>) {
+pub(crate) fn gather(reply: &Reply) -> (String, Vec<String>) {
     let document = Document::parse(&reply.body).unwrap();
     let gather = document.descendants().find(|node| node.has_tag_name("Gather")).expect(&reply.body);
     let says = gather.children().filter(|node| node.has_tag_name("Say"));
     (gather.attribute("action").unwrap().to_owned(), says.map(|say| say.text().unwrap().to_owned()).collect())
 }
 
-fn twiml_url(fleet: &Fleet, key: &ChallengeKey) -> String {
+pub(crate) fn twiml_url(fleet: &Fleet, key: &ChallengeKey) -> String {
     // As the carrier asks for it: the fragment is for the carrier alone.
     fleet.engine.links().twiml_url(key, 1).split('#').next().unwrap().to_owned()
 }
 
-fn status_url(fleet: &Fleet, key: &ChallengeKey) -> String {
+pub(crate) fn status_url(fleet: &Fleet, key: &ChallengeKey) -> String {
     fleet.engine.links().status_url(key, 1)
 }
 
@@ -61,7 +61,11 @@ async fn a_call_is_confirmed_with_the_pound_key() {
     let (input, said) = gather(&first);
     assert_eq!(
         said,
-        [format!("This is the sign-in call of {TITLE}."), "Press the pound key to confirm.".into()]
+        [
+            format!("This is the sign-in call of {TITLE}."),
+            "Press the pound key to confirm.".into(),
+            "If it is not you who signs in, press 0, then the pound key.".into(),
+        ]
     );
     assert_eq!(input, fleet.engine.links().input_url(&key, 1, 1));
     assert_eq!(fleet.stored(&key).await.progress(), Progress::AwaitingInput);

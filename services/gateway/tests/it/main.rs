@@ -6,4 +6,5 @@ mod app;
 mod calls;
 mod connections;
 mod hostile;
+mod pins;
 mod support;

@@ -98,11 +98,9 @@ impl Phone {
 impl Fleet {
     pub(crate) async fn start() -> Self {
         let scratch = Scratch::new().await;
-        let settings = scratch.settings().clone();
+        let settings = patient(&scratch);
         let fleet = Self::on(settings, Some(scratch), &[]).await;
-        let policy = Policy { approve_only: true, ..Policy::default() };
-        let portal = Portal { name: portal(), title: TITLE.into(), audiences: vec!["staff".into()], policy };
-        fleet.engine.records().put_portal(&portal).await.unwrap();
+        fleet.policy(Policy::default()).await;
         fleet
     }
 
@@ -115,6 +113,30 @@ impl Fleet {
     pub(crate) async fn without_database_but(settings: &[(&str, &str)]) -> Self {
         let url = "postgresql://fleet@127.0.0.1:1/fleet".to_owned();
         Self::on(fleet_records::Settings::for_url(url.into()).unwrap(), None, settings).await
+    }
+
+    /// Another gateway over the same database, with connections of its own.
+    pub(crate) async fn beside(&self) -> Self {
+        let settings = patient(self.scratch.as_ref().expect("a fleet with a database"));
+        let beside = Self::on(settings, None, &[]).await;
+        beside.until(|fleet| fleet.engine.records().portal(&portal()).is_some()).await;
+        beside
+    }
+
+    /// Polls until it holds.
+    pub(crate) async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        let began = tokio::time::Instant::now();
+        while !holds(self) {
+            assert!(began.elapsed() < PATIENCE, "it did not come true");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Registers the portal with this policy.
+    pub(crate) async fn policy(&self, policy: Policy) {
+        let policy = Policy { approve_only: true, ..policy };
+        let portal = Portal { name: portal(), title: TITLE.into(), audiences: vec!["staff".into()], policy };
+        self.engine.records().put_portal(&portal).await.unwrap();
     }
 
     async fn on(
@@ -225,7 +247,12 @@ impl Fleet {
     }
 
     pub(crate) async fn dial(&self, key: &ChallengeKey) {
-        let line = self.engine.records().line(&PhoneNumber::parse(NUMBER).unwrap(), false, CALLER_ID);
+        self.dial_line(key, (false, CALLER_ID)).await;
+    }
+
+    /// Dials from this number; to a phone that people share, others may be dialed from other numbers.
+    pub(crate) async fn dial_line(&self, key: &ChallengeKey, (shared, from): (bool, &str)) {
+        let line = self.engine.records().line(&PhoneNumber::parse(NUMBER).unwrap(), shared, from);
         let caller_id = CallerId { number: CALLER_ID.into(), step: CallerIdStep::Local };
         let step = self.stored(key).await.live.step;
         let dial = Event::Dial { step, caller_id, check_after: PATIENCE };
@@ -352,6 +379,15 @@ impl Fleet {
     }
 }
 
+/// Settings under which nothing is cut short because the tests keep the machine busy.
+fn patient(scratch: &Scratch) -> fleet_records::Settings {
+    let mut settings = scratch.settings().clone();
+    settings.statement_timeout = PATIENCE / 4;
+    settings.lock_timeout = PATIENCE / 5;
+    settings.unit_timeout = PATIENCE / 2;
+    settings
+}
+
 /// One for all tests of this run: declaring the queues takes longer than most of the tests.
 fn namespace() -> String {
     static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
@@ -418,7 +454,8 @@ fn twilio_settings() -> fleet_twilio::Settings {
 }
 
 fn gateway_settings(changes: &[(&str, &str)]) -> fleet_gateway::Settings {
-    let all = [&[("HEAD_TIMEOUT", "1s"), ("BODY_LIMIT_BYTES", "8192")], changes].concat();
+    let all = [&[("HEAD_TIMEOUT", "1s"), ("BODY_LIMIT_BYTES", "8192"), ("REQUEST_TIMEOUT", "10s")], changes]
+        .concat();
     let env = all.into_iter().map(|(key, value)| (format!("FLEET_GATEWAY__{key}"), value.to_owned()));
     let settings = fleet_settings::Settings::load_from(&fleet_gateway::DEFAULTS, None, env).unwrap();
     settings.section("gateway").unwrap()

@@ -44,6 +44,7 @@ fn o3_the_lists_in_the_schemas_are_the_domains() {
         ("challenge-request", "/properties/purpose", words!(Purpose)),
         ("challenge-request", "/properties/workflow/items/properties/channel", json!(["voice", "push"])),
         ("challenge-refused", "/properties/reason", words!(Refusal)),
+        ("fraud-reported", "/properties/channel", words!(Channel)),
         ("outcome", "/properties/result", words!(ChallengeResult)),
         ("outcome", "/properties/progress", words!(Progress)),
         ("outcome", "/properties/reason", words!(Reason)),

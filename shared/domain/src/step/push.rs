@@ -41,6 +41,8 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         | Event::Answered { .. }
         | Event::Prompted { .. }
         | Event::Keyed { .. }
+        | Event::PinKeyed { .. }
+        | Event::PinJudged { .. }
         | Event::CallEnded { .. }
         | Event::StillAlive { .. }
         | Event::Unfound { .. }

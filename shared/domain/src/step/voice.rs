@@ -1,14 +1,14 @@
 //! What happens to a call: from the POST to its last fact.
 
 use super::{
-    MAX_ATTEMPTS, MAX_TRIES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, begin, close, count_of_step, end,
-    end_attempt, end_with, find, go_on, is_worth_beginning, reserve,
+    MAX_ATTEMPTS, MAX_TRIES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, begin, close, count_of_step, dialogue,
+    end, end_attempt, find, go_on, is_worth_beginning, reserve,
 };
 use crate::attempt::{Attempt, CallerId, rank};
 use crate::challenge::Challenge;
-use crate::event::{Entry, Event};
+use crate::event::Event;
 use crate::time::Timestamp;
-use crate::words::{Assurance, AttemptState, CallMode, Channel, Reason};
+use crate::words::{AttemptState, Channel, Reason};
 use core::time::Duration;
 
 pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
@@ -34,7 +34,9 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         Event::Ringing { attempt, sid } => forward(next, (*attempt, sid), AttemptState::Ringing, now),
         Event::Answered { attempt, sid } => forward(next, (*attempt, sid), AttemptState::Answered, now),
         Event::Prompted { attempt, sid } => prompted(next, *attempt, sid, now),
-        Event::Keyed { attempt, round, entry } => keyed(next, *attempt, *round, (*entry, now)),
+        Event::Keyed { .. } | Event::PinKeyed { .. } | Event::PinJudged { .. } => {
+            dialogue::apply(next, event, now)
+        }
         Event::CallEnded { .. } => ended(next, event, now),
         Event::StillAlive { attempt, check_after } => {
             let known = ringing(next, *attempt)?;
@@ -82,7 +84,7 @@ fn dial(
 }
 
 /// The attempt, if its call may exist. That of a fenced one may: it was given up because nobody knew.
-fn ringing(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
+pub(super) fn ringing(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
     let attempt = find(next, number)?;
     if attempt.may_ring() || attempt.state == AttemptState::Superseded {
         Ok(attempt)
@@ -213,51 +215,6 @@ fn prompted(next: &mut Challenge, number: u8, sid: &str, now: Timestamp) -> Resu
     Ok(())
 }
 
-fn keyed(
-    next: &mut Challenge,
-    number: u8,
-    round: u8,
-    (entry, now): (Entry, Timestamp),
-) -> Result<(), Refused> {
-    if !next.is_open() {
-        return Err(Refused::Ended);
-    }
-    let attempt = ringing(next, number)?;
-    if attempt.state != AttemptState::AwaitingInput {
-        return Err(Refused::OutOfPlace);
-    }
-    if attempt.rounds != round {
-        return Err(Refused::Stale);
-    }
-    let verdict = match (next.request.mode, entry) {
-        (CallMode::Key, Entry::Confirm) => Some((Reason::OkKey, Some(Assurance::Key))),
-        (CallMode::NumberMatch, Entry::Match) => Some((Reason::OkNumberMatch, Some(Assurance::NumberMatch))),
-        (CallMode::NumberMatch, Entry::Other) => {
-            next.live.tries = next.live.tries.saturating_add(1);
-            let over = next.live.tries >= MAX_TRIES || round >= next.request.prompts;
-            over.then_some((Reason::NumberMismatch, None))
-        }
-        (
-            CallMode::Key
-            | CallMode::NumberMatch
-            | CallMode::Pin
-            | CallMode::PinNumberMatch
-            | CallMode::SpokenCode,
-            Entry::Nothing | Entry::Confirm | Entry::Match | Entry::Other,
-        ) => (round >= next.request.prompts).then_some((Reason::NoInput, None)),
-    };
-    match verdict {
-        None => find(next, number)?.rounds = round + 1,
-        Some((reason, assurance)) => {
-            end_with(next, reason, assurance, None, now);
-            // The answer to this very request hangs up, so no hang-up is owed; should it get lost, the
-            // check finds the call.
-            find(next, number)?.hang_up_sent = true;
-        }
-    }
-    Ok(())
-}
-
 fn ended(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
     let Event::CallEnded { attempt: number, sid, reason, sip, duration_s } = event else {
         return Err(Refused::OutOfPlace);
@@ -291,7 +248,12 @@ fn ended(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
     attempt.check_at = None;
     if next.is_open() {
         // Media flowed. Without a prompt served it was our own dialogue that was missing.
-        end(next, if prompted { Reason::HungUp } else { Reason::Internal }, now);
+        let reason = match prompted {
+            false => Reason::Internal,
+            true if next.live.tries >= MAX_TRIES => Reason::PinMismatch,
+            true => Reason::HungUp,
+        };
+        end(next, reason, now);
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fleet_domain::{
-    Ask, Assurance, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Context, Decision,
-    Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, Policy, Portal, PortalName, Purpose, Reason,
-    Target, Timestamp, User, UserId, open, step,
+    Ask, Assurance, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Command, Context,
+    Decision, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy,
+    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, open, step,
 };
 
 /// Seconds from the start of a test's time to the deadline of its challenge.
@@ -40,6 +40,9 @@ pub(crate) fn user() -> User {
         audience: "staff".into(),
         method: Channel::Voice,
         blocked: false,
+        has_pin: true,
+        pin_locked_until: None,
+        opted_out: Vec::new(),
         phones: vec![phone(PhoneRole::Primary), phone(PhoneRole::Backup)],
         devices: vec![Device { id: device(), push_token: None }],
     }
@@ -82,6 +85,29 @@ pub(crate) fn ask(channels: &[Channel], number_match: bool) -> Ask {
 
 pub(crate) fn opened(channels: &[Channel], number_match: bool) -> Challenge {
     open(&ask(channels, number_match), Some(&user()), &portal(), at(0)).unwrap()
+}
+
+/// The same where a call asks for the PIN.
+pub(crate) fn opened_with_pin(channels: &[Channel], number_match: bool) -> Challenge {
+    let mut portal = portal();
+    portal.policy.pin = PinRule::Required;
+    open(&ask(channels, number_match), Some(&user()), &portal, at(0)).unwrap()
+}
+
+/// The event as it comes for the prompt that the challenge is at: those of [`events`] are for its first.
+pub(crate) fn now_asked(event: &Event, challenge: &Challenge) -> Event {
+    let mut event = event.clone();
+    if let Event::Keyed { attempt, round, .. } | Event::PinKeyed { attempt, round } = &mut event
+        && *round == 1
+    {
+        *round = challenge.attempt(*attempt).map_or(1, |attempt| attempt.rounds);
+    } else if let Event::PinJudged { attempt, round, .. } = &mut event
+        && *round == 1
+    {
+        let talk = challenge.attempt(*attempt).and_then(|attempt| attempt.talk);
+        *round = talk.map_or(1, |talk| talk.comparing);
+    }
+    event
 }
 
 fn steps(challenge: &Challenge, events: &[Event]) -> Challenge {
@@ -130,7 +156,8 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         again_after: Some(Duration::from_secs(15)),
     };
     let failed = |reason| Event::PushFailed { attempt: 1, reason, provider_code: Some(503) };
-    vec![
+    let mut states = dialogues(&[dial(), placed(), prompted()]);
+    states.extend([
         ("voice queued", voice.clone()),
         ("voice dialing", steps(&voice, &[dial()])),
         ("voice unknown", steps(&voice, &[dial(), unclear()])),
@@ -163,6 +190,42 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
             let decision = Event::Decided { device: device(), decision: Decision::Decline };
             steps(&push, &[send(), Event::Pushed { attempt: 1 }, decision])
         }),
+    ]);
+    states
+}
+
+/// Calls in every state of their dialogue beyond the first prompt.
+fn dialogues(prompted: &[Event]) -> Vec<(&'static str, Challenge)> {
+    let attempt = 1;
+    let keyed = |entry| Event::Keyed { attempt, round: 1, entry };
+    let judged = |verdict| Event::PinJudged { attempt, round: 1, verdict };
+    let after = |challenge: &Challenge, events: &[Event]| {
+        let prompted = steps(challenge, prompted);
+        events.iter().fold(prompted, |c, event| step(&c, &now_asked(event, &c), at(1)).unwrap())
+    };
+    let voice = opened(&[Channel::Voice], false);
+    let pin = opened_with_pin(&[Channel::Voice], false);
+    let both = opened_with_pin(&[Channel::Voice], true);
+    let (taken, wrong) = (Event::PinKeyed { attempt, round: 1 }, judged(PinVerdict::Wrong));
+    let two_wrong = [taken.clone(), wrong.clone(), taken.clone(), wrong.clone()];
+    let last = [&two_wrong[..], std::slice::from_ref(&taken)].concat();
+    let silent = [keyed(Entry::Nothing), keyed(Entry::Unfinished)];
+    let command = |command| keyed(Entry::Command(command));
+    let aside = [command(Command::NeverAgain), keyed(Entry::Nothing)];
+    let asides = [aside.clone(), aside.clone(), aside].concat();
+    vec![
+        ("PIN awaited", after(&pin, &[])),
+        ("PIN being compared", after(&pin, std::slice::from_ref(&taken))),
+        ("PIN wrong twice", after(&pin, &two_wrong)),
+        ("last PIN being compared", after(&pin, &last)),
+        ("PIN not keyed twice", after(&pin, &silent)),
+        ("PIN right, number awaited", after(&both, &[taken.clone(), judged(PinVerdict::Right)])),
+        ("PIN being compared before a number", after(&both, &[taken])),
+        ("fraud to be confirmed", after(&voice, &[command(Command::ReportFraud)])),
+        ("fraud to be confirmed, before a PIN", after(&pin, &[command(Command::ReportFraud)])),
+        ("never again to be confirmed", after(&voice, &[command(Command::NeverAgain)])),
+        ("key awaited after three commands", after(&voice, &asides)),
+        ("PIN awaited after three commands", after(&pin, &asides)),
     ]
 }
 
@@ -212,10 +275,22 @@ fn of_calls() -> Vec<(&'static str, Event)> {
         ("answered", Event::Answered { attempt, sid: sid() }),
         ("prompted", Event::Prompted { attempt, sid: sid() }),
         ("keyed nothing", Event::Keyed { attempt, round: 1, entry: Entry::Nothing }),
-        ("keyed nothing, last prompt", Event::Keyed { attempt, round: 3, entry: Entry::Nothing }),
         ("keyed #", Event::Keyed { attempt, round: 1, entry: Entry::Confirm }),
         ("keyed the number", Event::Keyed { attempt, round: 1, entry: Entry::Match }),
         ("keyed other digits", Event::Keyed { attempt, round: 1, entry: Entry::Other }),
+        ("keyed digits without #", Event::Keyed { attempt, round: 1, entry: Entry::Unfinished }),
+        ("keyed 0#", Event::Keyed { attempt, round: 1, entry: Entry::Command(Command::ReportFraud) }),
+        ("keyed 9#", Event::Keyed { attempt, round: 1, entry: Entry::Command(Command::NeverAgain) }),
+        ("keyed 1#", Event::Keyed { attempt, round: 1, entry: Entry::Yes }),
+        ("keyed # too late", Event::Keyed { attempt, round: 0, entry: Entry::Confirm }),
+        ("PIN keyed", Event::PinKeyed { attempt, round: 1 }),
+        ("PIN keyed too late", Event::PinKeyed { attempt, round: 0 }),
+        ("PIN right", Event::PinJudged { attempt, round: 1, verdict: PinVerdict::Right }),
+        ("PIN wrong", Event::PinJudged { attempt, round: 1, verdict: PinVerdict::Wrong }),
+        ("PIN too old", Event::PinJudged { attempt, round: 1, verdict: PinVerdict::Expired }),
+        ("locked out", Event::PinJudged { attempt, round: 1, verdict: PinVerdict::LockedOut }),
+        ("PIN gone", Event::PinJudged { attempt, round: 1, verdict: PinVerdict::NoPin }),
+        ("PIN judged too late", Event::PinJudged { attempt, round: 9, verdict: PinVerdict::Right }),
         ("no answer", ended(Some(Reason::NoAnswer))),
         ("rejected", ended(Some(Reason::RejectedCall))),
         ("completed", ended(None)),

@@ -3,5 +3,6 @@
 
 mod again;
 mod cases;
+mod opening;
 mod properties;
 mod transitions;

@@ -1,6 +1,6 @@
 //! What holds for any order, doubling and loss of events.
 
-use crate::cases::{at, events, opened};
+use crate::cases::{at, events, now_asked, opened, opened_with_pin};
 use fleet_domain::{AttemptState, Challenge, Channel, Effect, Event, Watch, owed, rank, step, watch_changes};
 use proptest::prelude::*;
 
@@ -12,7 +12,9 @@ fn a_challenge() -> impl Strategy<Value = Challenge> {
         &[Channel::Push, Channel::Voice],
         &[Channel::Push, Channel::Voice, Channel::Push],
     ];
-    (prop::sample::select(flows.to_vec()), any::<bool>()).prop_map(|(flow, number)| opened(flow, number))
+    (prop::sample::select(flows.to_vec()), any::<bool>(), any::<bool>()).prop_map(|(flow, number, pin)| {
+        if pin { opened_with_pin(flow, number) } else { opened(flow, number) }
+    })
 }
 
 /// Events of any attempt, at times that go forward, past the deadline too.
@@ -32,6 +34,8 @@ fn on(mut event: Event, number: u8) -> Event {
         | Event::Answered { attempt, .. }
         | Event::Prompted { attempt, .. }
         | Event::Keyed { attempt, .. }
+        | Event::PinKeyed { attempt, .. }
+        | Event::PinJudged { attempt, .. }
         | Event::CallEnded { attempt, .. }
         | Event::StillAlive { attempt, .. }
         | Event::Unfound { attempt, .. }
@@ -62,7 +66,7 @@ fn play(
     let mut challenge = start;
     for (event, wait) in history {
         seconds += wait;
-        if let Ok(next) = step(&challenge, event, at(seconds)) {
+        if let Ok(next) = step(&challenge, &now_asked(event, &challenge), at(seconds)) {
             look(&challenge, &next);
             challenge = next;
         }
@@ -117,7 +121,7 @@ proptest! {
         let mut challenge = start;
         for (event, wait) in &history {
             seconds += wait;
-            if let Ok(next) = step(&challenge, event, at(seconds)) {
+            if let Ok(next) = step(&challenge, &now_asked(event, &challenge), at(seconds)) {
                 let approved = next.live.end.as_ref().is_some_and(|end| end.assurance.is_some());
                 if approved && challenge.is_open() {
                     approving = Some((event.clone(), challenge.clone(), seconds));
@@ -127,7 +131,7 @@ proptest! {
         }
         if let Some((event, before, seconds)) = approving {
             assert!(at(seconds) < before.request.answer_by);
-            if let Event::Keyed { attempt, .. } = event {
+            if let Event::Keyed { attempt, .. } | Event::PinJudged { attempt, .. } = event {
                 assert_eq!(before.attempt(attempt).unwrap().state, AttemptState::AwaitingInput);
             } else {
                 assert!(matches!(event, Event::Decided { .. }) && before.has_push(), "{event:?} approved");
@@ -217,7 +221,7 @@ proptest! {
             if waits(&challenge) {
                 assert!(!owed(&challenge).iter().any(|e| matches!(e, Effect::Dial | Effect::Push)));
             }
-            if let Ok(next) = step(&challenge, event, at(seconds)) {
+            if let Ok(next) = step(&challenge, &now_asked(event, &challenge), at(seconds)) {
                 if waits(&challenge) && next.is_open() {
                     let number = challenge.live_attempt().unwrap().number;
                     assert_eq!(next.attempt(number).unwrap().state, AttemptState::Reserved, "{event:?}");
@@ -225,6 +229,37 @@ proptest! {
                 challenge = next;
             }
         }
+    }
+
+    /// Every comparison has a try of its own, and no more than three of one challenge end in "wrong".
+    #[test]
+    fn no_pin_is_compared_without_a_try(start in a_challenge(), history in a_history()) {
+        let (mut taken, mut judged) = (0_usize, 0_usize);
+        play(start, &history, |before, after| {
+            let tries = |c: &Challenge| c.live.tries;
+            let comparing = |c: &Challenge| -> Vec<u8> {
+                c.live.attempts.iter().filter_map(|a| a.talk.map(|talk| talk.comparing)).collect()
+            };
+            assert!(tries(after) <= fleet_domain::MAX_TRIES);
+            let (was, is) = (comparing(before), comparing(after));
+            if is.iter().any(|round| *round > 0 && !was.contains(round)) {
+                assert_eq!(tries(after), tries(before) + 1);
+                taken += 1;
+            } else if was.iter().any(|round| *round > 0) && is.iter().all(|round| *round == 0) {
+                judged += 1;
+            }
+            assert!(judged <= taken);
+        });
+    }
+
+    #[test]
+    fn a_call_is_asked_only_so_often(start in a_challenge(), history in a_history()) {
+        play(start, &history, |_, after| {
+            for attempt in &after.live.attempts {
+                // Misses, tries with a right PIN, commands and their confirmations, and the prompt that is open.
+                assert!(attempt.rounds <= 3 + 4 + 3 + 3 + 1, "{attempt:?}");
+            }
+        });
     }
 
     #[test]

@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::cases::{ANSWER_BY_S, at, events, states};
-use fleet_domain::{AttemptState, Challenge, Event, step};
+use crate::cases::{ANSWER_BY_S, at, events, now_asked, states};
+use fleet_domain::{AttemptState, Challenge, Event, Talk, step};
 
 #[test]
 fn every_pair_of_state_and_event_does_what_the_table_says() {
     let mut table = String::from("# state | event | what becomes of it\n");
     for (state, challenge) in states() {
         for (word, event) in events() {
-            let outcome = match step(&challenge, &event, at(20)) {
+            let outcome = match step(&challenge, &now_asked(&event, &challenge), at(20)) {
                 Ok(next) => describe(&next),
                 Err(refused) => format!("refused: {refused}"),
             };
@@ -45,7 +45,7 @@ fn the_picture_of_an_attempt_in_architecture_md_is_what_the_rules_do() {
     let mut edges = BTreeSet::new();
     for (_, challenge) in states() {
         for (word, event) in events() {
-            let Ok(next) = step(&challenge, &event, at(20)) else { continue };
+            let Ok(next) = step(&challenge, &now_asked(&event, &challenge), at(20)) else { continue };
             for attempt in &next.live.attempts {
                 let from = challenge.attempt(attempt.number).map(|before| before.state);
                 if from != Some(attempt.state) {
@@ -83,8 +83,9 @@ fn describe(challenge: &Challenge) -> String {
         .iter()
         .map(|a| {
             let rounds = if a.rounds > 0 { format!(" round {}", a.rounds) } else { String::new() };
+            let talk = a.talk.map(talk_of).unwrap_or_default();
             let hang_up = if a.hang_up_sent { " hang-up sent" } else { "" };
-            format!("{}:{}{rounds}{hang_up}", a.channel, a.state)
+            format!("{}:{}{rounds}{talk}{hang_up}", a.channel, a.state)
         })
         .collect();
     let end = challenge.live.end.as_ref().map_or_else(
@@ -96,7 +97,28 @@ fn describe(challenge: &Challenge) -> String {
     );
     let owed: Vec<String> = fleet_domain::owed(challenge).iter().map(|e| format!("{e:?}")).collect();
     let owed = if owed.is_empty() { String::new() } else { format!(" owed {}", owed.join(" ")) };
-    format!("{end} [{}]{owed}", attempts.join(" "))
+    let tries =
+        if challenge.live.tries > 0 { format!(" tries {}", challenge.live.tries) } else { String::new() };
+    format!("{end} [{}]{tries}{owed}", attempts.join(" "))
+}
+
+fn talk_of(talk: Talk) -> String {
+    let Talk { misses, asides, comparing, counted, pin_proved, confirming } = talk;
+    let mut text = String::new();
+    for (word, number) in [("misses", misses), ("asides", asides), ("comparing", comparing)] {
+        if number > 0 {
+            write!(text, " {word} {number}").unwrap();
+        }
+    }
+    for (word, is_so) in [("counted", counted), ("pin-proved", pin_proved)] {
+        if is_so {
+            write!(text, " {word}").unwrap();
+        }
+    }
+    if let Some(command) = confirming {
+        write!(text, " confirming {command}").unwrap();
+    }
+    text
 }
 
 fn manifest(path: &str) -> PathBuf {

@@ -173,6 +173,9 @@ fn ann_as_loaded() -> User {
         audience: "staff".into(),
         method: Channel::Push,
         blocked: false,
+        has_pin: false,
+        pin_locked_until: None,
+        opted_out: Vec::new(),
         phones: vec![phone],
         devices: vec![device],
     }

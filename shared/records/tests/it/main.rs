@@ -1,10 +1,11 @@
 //! Records against a real PostgreSQL, each test in a schema of its own.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
 
 mod commits;
 mod enrolled;
 mod fixtures;
 mod plans;
 mod processes;
+mod standing;
 mod sweeps;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use fleet_domain::{Challenge, Event, Refused};
+use fleet_domain::{Challenge, Event, Question, Refused};
 use fleet_engine::{Applied, Apply};
 use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::Actor;
@@ -57,7 +57,9 @@ pub(in crate::routes) async fn serve(
 fn first_words(gateway: &Gateway, call: &CallUrl, applied: &Applied) -> Twiml {
     let challenge = &applied.stored().challenge;
     match turn(challenge, call.attempt) {
-        Turn::Ask { round } if !is_foreign(applied) => ask(gateway, challenge, call.attempt, round),
+        Turn::Ask { round, question } if !is_foreign(applied) => {
+            ask(gateway, challenge, call.attempt, (round, question))
+        }
         Turn::Ask { .. } | Turn::Ended(_) | Turn::HangUp => Twiml::hang_up(),
     }
 }
@@ -71,14 +73,17 @@ fn is_foreign(applied: &Applied) -> bool {
 }
 
 /// The prompt of a round.
-fn ask(gateway: &Gateway, challenge: &Challenge, attempt: u8, round: u8) -> Twiml {
+fn ask(gateway: &Gateway, challenge: &Challenge, attempt: u8, (round, question): (u8, Question)) -> Twiml {
     let request = &challenge.request;
+    let talk = challenge.attempt(attempt).and_then(|attempt| attempt.talk).unwrap_or_default();
     let prompt = if round <= 1 {
         let portal = gateway.engine.records().portal(&challenge.key.portal);
         let title = portal.as_ref().map_or(challenge.key.portal.as_str(), |portal| portal.title.as_str());
-        prompts::greeting(&request.locale, title, request.mode)
+        prompts::greeting(&request.locale, title, question)
+    } else if talk.pin_proved && question == Question::Number {
+        prompts::then_number(&request.locale)
     } else {
-        prompts::retry(&request.locale, request.mode)
+        prompts::further(&request.locale, question)
     };
     let input_url = gateway.engine.links().input_url(&challenge.key, attempt, round);
     Twiml::ask(&prompt, &input_url, gateway.settings.gather_timeout)

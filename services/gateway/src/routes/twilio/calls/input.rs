@@ -14,7 +14,7 @@ use fleet_twilio::VoiceRequest;
 
 use super::super::{CallUrl, SignedForm, TurnedAway};
 use super::{answer, ask, held_up};
-use crate::dialogue::{Turn, entry, turn};
+use crate::dialogue::{Turn, compares, entry, event, turn};
 use crate::error::{Because, Setback, refused_label};
 use crate::gateway::Gateway;
 use crate::prompts;
@@ -55,20 +55,33 @@ async fn apply(
     stored: Stored,
     request: &VoiceRequest,
 ) -> Result<Applied, Setback> {
-    let digits = request.digits.as_ref().map(ExposeSecret::expose_secret);
-    let keyed = |challenge: &Challenge| Event::Keyed {
-        attempt: call.attempt,
-        round: call.round,
-        entry: entry(digits, request.finished_on_key, |digits| gateway.is_number(challenge, digits)),
+    let at = (call.attempt, call.round);
+    let keyed = |challenge: &Challenge| {
+        let digits = request.digits.as_ref().map(ExposeSecret::expose_secret);
+        let entry = entry(digits, request.finished_on_key, |digits| gateway.is_number(challenge, digits));
+        event(challenge, at, entry)
     };
+    let mut place = None;
+    if let (Event::PinKeyed { .. }, Some(digits)) = (keyed(&stored.challenge), &request.digits) {
+        place = Some((gateway.place_to_compare().await?, digits.clone()));
+    }
     let apply = Apply::urgent(&call.key, Actor::Person).knowing(stored);
-    Ok(gateway.engine.apply(apply, keyed).await?)
+    let applied = gateway.engine.apply(apply, keyed).await?;
+    match (place, &applied) {
+        // Its commit took the try: it alone may compare.
+        (Some((place, digits)), Applied::Changed { before, after })
+            if compares(&after.challenge, at) && !compares(before, at) =>
+        {
+            gateway.judge(after.clone(), at, digits, place).await
+        }
+        (Some(_) | None, Applied::Changed { .. } | Applied::Unchanged { .. }) => Ok(applied),
+    }
 }
 
 fn next_words(gateway: &Gateway, call: &CallUrl, applied: &Applied) -> Twiml {
     let challenge = &applied.stored().challenge;
     match turn(challenge, call.attempt) {
-        Turn::Ask { round } => ask(gateway, challenge, call.attempt, round),
+        Turn::Ask { round, question } => ask(gateway, challenge, call.attempt, (round, question)),
         Turn::Ended(reason) => Twiml::goodbye(&prompts::goodbye(&challenge.request.locale, reason)),
         Turn::HangUp => Twiml::hang_up(),
     }

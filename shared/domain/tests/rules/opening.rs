@@ -1,0 +1,78 @@
+//! What a request becomes, by the user's PIN, lockout, opted-out numbers and block, and the portal's policy.
+
+use fleet_domain::{CallMode, Channel, PhoneRole, PinRule, Portal, Reason, Refusal, Target, User, open};
+
+use crate::cases::{ask, at, portal, user};
+
+fn policy(change: impl Fn(&mut Portal)) -> Portal {
+    let mut portal = portal();
+    change(&mut portal);
+    portal
+}
+
+fn changed(change: impl Fn(&mut User)) -> User {
+    let mut user = user();
+    change(&mut user);
+    user
+}
+
+#[test]
+fn the_mode_of_a_call_follows_from_policy_and_request() {
+    let with_pin = policy(|portal| portal.policy.pin = PinRule::Required);
+    for (portal, number, mode) in [
+        (portal(), false, CallMode::Key),
+        (portal(), true, CallMode::NumberMatch),
+        (with_pin.clone(), false, CallMode::Pin),
+        (with_pin, true, CallMode::PinNumberMatch),
+    ] {
+        let challenge = open(&ask(&[Channel::Voice], number), Some(&user()), &portal, at(0)).unwrap();
+        assert_eq!(challenge.request.mode, mode);
+    }
+}
+
+#[test]
+fn a_policy_can_demand_the_number_for_calls_alone() {
+    let strict = policy(|portal| portal.policy.call_number_match = true);
+    let refused = open(&ask(&[Channel::Voice], false), Some(&user()), &strict, at(0)).unwrap_err();
+    assert_eq!((refused.refusal, refused.field), (Refusal::InvalidRequest, "number_match"));
+    assert!(open(&ask(&[Channel::Voice], true), Some(&user()), &strict, at(0)).is_ok());
+    assert!(open(&ask(&[Channel::Push], false), Some(&user()), &strict, at(0)).is_ok());
+}
+
+#[test]
+fn whoever_cannot_be_called_is_not_called() {
+    let off = portal();
+    let pin = policy(|portal| portal.policy.pin = PinRule::Required);
+    let locked = |until| changed(|user| user.pin_locked_until = Some(at(until)));
+    let opted_out = |roles: &[PhoneRole]| changed(|user| user.opted_out = roles.to_vec());
+    for (portal, user, reason) in [
+        (&off, changed(|user| user.blocked = true), Some(Reason::UserBlocked)),
+        (&off, changed(|user| user.has_pin = false), None),
+        (&off, locked(60), None),
+        (&off, opted_out(&[PhoneRole::Primary]), Some(Reason::NumberOptedOut)),
+        (&off, opted_out(&[PhoneRole::Backup]), None),
+        (&pin, user(), None),
+        (&pin, changed(|user| user.has_pin = false), Some(Reason::NoMethod)),
+        (&pin, locked(60), Some(Reason::LockedOut)),
+        (&pin, locked(30), None),
+    ] {
+        let challenge = open(&ask(&[Channel::Voice], false), Some(&user), portal, at(30)).unwrap();
+        assert_eq!(challenge.live.end.map(|end| end.reason), reason, "{user:?}");
+    }
+}
+
+#[test]
+fn a_way_that_is_barred_is_left_out_and_is_no_alternative() {
+    let pin = policy(|portal| portal.policy.pin = PinRule::Required);
+    let locked = changed(|user| user.pin_locked_until = Some(at(60)));
+    let both = open(&ask(&[Channel::Voice, Channel::Push], false), Some(&locked), &pin, at(0)).unwrap();
+    assert_eq!(
+        both.request.steps.iter().map(fleet_domain::Step::channel).collect::<Vec<_>>(),
+        [Channel::Push]
+    );
+    assert_eq!(both.request.alternatives, []);
+    let opted_out = changed(|user| user.opted_out = vec![PhoneRole::Backup]);
+    let push = open(&ask(&[Channel::Push], false), Some(&opted_out), &portal(), at(0)).unwrap();
+    let targets: Vec<Target> = push.request.alternatives.iter().map(|one| one.target).collect();
+    assert_eq!(targets, [Target::Primary]);
+}
