@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_domain::{
-    Assurance, CallerIdStep, ChallengeId, ChallengeResult, Channel, Progress, Reason, Target,
+    Assurance, CallerIdStep, ChallengeId, ChallengeResult, Channel, Detection, Progress, Reason, Target,
 };
 use serde_json::json;
 
@@ -50,6 +50,16 @@ name = "out of reach"
 number = "+19195550109"
 unreachable = true
 [[person]]
+name = "has a machine"
+number = "+19195550111"
+voicemail = true
+answers = { after = "2s" }
+[[person]]
+name = "sits behind a switchboard"
+number = "+19195550112"
+answers = { after = "2s" }
+presses = ["#"]
+[[person]]
 name = "presses the key too"
 number = "+19195550110"
 answers = { after = "2s" }
@@ -93,6 +103,7 @@ async fn s14_every_way_a_call_can_fail_has_its_own_outcome() {
         ("+19195550105", ChallengeResult::Denied, Reason::NoInput),
         ("+19195550108", ChallengeResult::Failed, Reason::RejectedCall),
         ("+19195550109", ChallengeResult::Failed, Reason::Unreachable),
+        ("+19195550111", ChallengeResult::Failed, Reason::Voicemail),
     ];
     let mut ids = Vec::new();
     for (number, result, reason) in expected {
@@ -103,7 +114,55 @@ async fn s14_every_way_a_call_can_fail_has_its_own_outcome() {
         let outcome = world.outcome(id).await;
         assert_eq!((outcome.result, outcome.reason), (result, Some(reason)));
         assert_eq!(outcome.assurance, None);
+        let found = (reason == Reason::Voicemail).then_some(Detection::Machine);
+        assert_eq!(outcome.attempts[0].amd, found, "V5: {reason}");
     }
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s9_an_extension_is_dialed_after_the_answer_and_no_machine_is_looked_for() {
+    let world = World::new(PEOPLE).await;
+    let phone = fleet_records::NewPhone {
+        role: fleet_domain::PhoneRole::Primary,
+        kind: fleet_domain::PhoneKind::Office,
+        number: fleet_domain::PhoneNumber::parse("+19195550112").unwrap(),
+        extension: Some(fleet_domain::Extension::parse(",,4123#").unwrap()),
+        verified: true,
+    };
+    let user = world.user("olga", Channel::Voice, vec![phone], Vec::new()).await;
+    let fleet = world.start(&ALL).await;
+    let outcome = world.challenge(&user).await;
+    assert_eq!(outcome.reason, Some(Reason::OkKey));
+    assert_eq!(outcome.attempts[0].amd, Some(Detection::Unavailable));
+    let sent = world.facts("digits_sent").await;
+    assert_eq!(sent.iter().map(|fact| fact["digits"].clone()).collect::<Vec<_>>(), ["ww4123#"]);
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r1_after_voicemail_the_next_step_of_the_workflow_follows() {
+    let world = World::new(PEOPLE).await;
+    let phone = |role, number: &str| fleet_records::NewPhone {
+        role,
+        kind: fleet_domain::PhoneKind::Mobile,
+        number: fleet_domain::PhoneNumber::parse(number).unwrap(),
+        extension: None,
+        verified: true,
+    };
+    let phones = vec![
+        phone(fleet_domain::PhoneRole::Primary, "+19195550111"),
+        phone(fleet_domain::PhoneRole::Backup, "+19195550101"),
+    ];
+    let user = world.user("pat", Channel::Voice, phones, Vec::new()).await;
+    let fleet = world.start(&ALL).await;
+    let draft = world.portal.draft(user);
+    let draft =
+        draft.then_by(Channel::Voice, Target::Primary, None).then_by(Channel::Voice, Target::Backup, None);
+    let id = world.ask(&draft).await;
+    let outcome = world.outcome(id).await;
+    assert_eq!((outcome.reason, outcome.attempts.len()), (Some(Reason::OkKey), 2));
+    assert_eq!(outcome.attempts[0].reason, Some(Reason::Voicemail));
     assert!(fleet.stop().await);
 }
 

@@ -164,8 +164,11 @@ impl VoiceHands {
         )
         // A gateway that dies over an answer is not asked again; the fallback asks the person once more instead.
         .fallback_url(links.twiml_again_url(&key, attempt, 1));
+        let portal = self.engine.records().portal(&key.portal);
         if let Some(extension) = &call.extension {
             create = create.extension(extension);
+        } else if portal.is_some_and(|portal| portal.policy.detect_machines) {
+            create = create.detecting_machines();
         }
         crash_point(CrashPoint::Committed);
         let posting = crash_during(CrashPoint::Posting, self.carrier.create_call(&create));

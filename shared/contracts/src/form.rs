@@ -5,7 +5,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use fleet_domain::{
-    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Progress, Purpose, Reason, Refusal,
+    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Detection, Progress, Purpose, Reason,
+    Refusal,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
@@ -116,7 +117,7 @@ macro_rules! word_forms {
 }
 
 word_forms! {
-    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Progress, Purpose, Reason, Refusal,
+    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Detection, Progress, Purpose, Reason, Refusal,
     crate::envelope::EventType,
 }
 

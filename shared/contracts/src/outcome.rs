@@ -5,8 +5,8 @@
 
 use fleet_domain::{
     Alternative, Assurance, Attempt, AttemptState, CallerId, CallerIdStep, Challenge, ChallengeId,
-    ChallengeResult, Channel, PhoneRole, Portal, PortalName, Progress, Purpose, Reason, Step, Target,
-    Timestamp,
+    ChallengeResult, Channel, Detection, PhoneRole, Portal, PortalName, Progress, Purpose, Reason, Step,
+    Target, Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,10 @@ pub struct AttemptReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SentCallerId")]
     pub caller_id: Option<SentCallerId>,
+    /// What is known of machine detection; absent for a call in which it found none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Text<Detection>")]
+    pub amd: Option<Detection>,
     /// Where it stands.
     #[schemars(with = "Text<AttemptState>")]
     pub state: AttemptState,
@@ -246,6 +250,7 @@ impl AttemptReport {
             target,
             to,
             caller_id: attempt.caller_id.as_ref().map(SentCallerId::from),
+            amd: detection(attempt, challenge),
             state: attempt.state,
             reason: attempt.reason,
             provider_code: attempt.provider_code,
@@ -257,6 +262,14 @@ impl AttemptReport {
             ended_at: time(attempt.ended_ms),
             duration_s: attempt.duration_s,
         }
+    }
+}
+
+fn detection(attempt: &Attempt, challenge: &Challenge) -> Option<Detection> {
+    match challenge.request.steps.get(usize::from(attempt.step)) {
+        Some(Step::Voice { phone, .. }) if phone.has_extension => Some(Detection::Unavailable),
+        Some(Step::Voice { .. }) if attempt.reason == Some(Reason::Voicemail) => Some(Detection::Machine),
+        Some(Step::Voice { .. } | Step::Push { .. }) | None => None,
     }
 }
 

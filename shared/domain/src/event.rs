@@ -63,6 +63,13 @@ pub enum Event {
         /// The provider's id.
         sid: String,
     },
+    /// A machine answered, or a fax: nobody is there to be asked.
+    MachineAnswered {
+        /// The attempt.
+        attempt: u8,
+        /// The provider's id.
+        sid: String,
+    },
     /// The provider fetched the first prompt.
     Prompted {
         /// The attempt.
@@ -196,6 +203,7 @@ impl Event {
             Self::Unclear { .. } => "unclear",
             Self::Ringing { .. } => "ringing",
             Self::Answered { .. } => "answered",
+            Self::MachineAnswered { .. } => "machine_answered",
             Self::Prompted { .. } => "prompted",
             Self::Keyed { .. } => "keyed",
             Self::PinKeyed { .. } => "pin_keyed",

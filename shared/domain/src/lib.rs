@@ -37,6 +37,6 @@ pub use step::{
 pub use time::Timestamp;
 pub use user::{Device, Phone, PushToken, User};
 pub use words::{
-    Assurance, AttemptState, CallMode, CallerIdStep, ChallengeResult, Channel, Command, Factor, PhoneKind,
-    PhoneRole, PinRule, Progress, Purpose, Reason, Refusal,
+    Assurance, AttemptState, CallMode, CallerIdStep, ChallengeResult, Channel, Command, Detection, Factor,
+    PhoneKind, PhoneRole, PinRule, Progress, Purpose, Reason, Refusal,
 };

@@ -35,6 +35,8 @@ pub struct Policy {
     pub pin_days: u16,
     /// Whether a call must be confirmed with the number that the portal shows: a request without one is refused.
     pub call_number_match: bool,
+    /// Whether the carrier is to find out if a machine answers, where it can: the person hears silence for so long.
+    pub detect_machines: bool,
     /// Days that a user is blocked who reports fraud, at most 3650; 0 for not at all.
     pub fraud_block_days: u16,
     /// Seconds until a challenge must be answered when the request does not say, 10 to 600.
@@ -57,6 +59,7 @@ impl Default for Policy {
             pin: PinRule::Off,
             pin_days: 0,
             call_number_match: false,
+            detect_machines: true,
             fraud_block_days: 90,
             answer_within_s: 120,
             ring_s: 30,

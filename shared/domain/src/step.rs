@@ -108,6 +108,7 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         | Event::Unclear { .. }
         | Event::Ringing { .. }
         | Event::Answered { .. }
+        | Event::MachineAnswered { .. }
         | Event::Prompted { .. }
         | Event::Keyed { .. }
         | Event::PinKeyed { .. }

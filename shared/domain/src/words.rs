@@ -404,6 +404,16 @@ words! {
 }
 
 words! {
+    /// What machine detection could do for a call.
+    Detection {
+        /// Nothing: digits are sent for an extension, and the key that is pressed is the only proof of a person.
+        Unavailable = 1 "unavailable",
+        /// It found a machine.
+        Machine = 2 "machine",
+    }
+}
+
+words! {
     /// Which of the user's phones.
     PhoneRole {
         /// The one that is called first.

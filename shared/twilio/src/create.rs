@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use fleet_domain::{Extension, PhoneNumber};
 
+/// After how many seconds of detection the call goes on with `unknown`: the callee hears nothing until then.
+const DETECTION_TIMEOUT_S: u8 = 8;
+
 /// A call to be placed.
 #[derive(Clone)]
 pub struct CreateCall {
@@ -84,6 +87,7 @@ impl CreateCall {
             fields.push(("SendDigits", digits.clone()));
         } else if self.detect_machine {
             fields.push(("MachineDetection", "Enable".to_owned()));
+            fields.push(("MachineDetectionTimeout", DETECTION_TIMEOUT_S.to_string()));
         }
         fields
     }
@@ -147,7 +151,12 @@ mod tests {
         let fallback = written(&call().fallback_url("https://x/f").detecting_machines());
         assert_eq!(
             fallback[plain..],
-            ["FallbackUrl=https://x/f", "FallbackMethod=POST", "MachineDetection=Enable"]
+            [
+                "FallbackUrl=https://x/f",
+                "FallbackMethod=POST",
+                "MachineDetection=Enable",
+                "MachineDetectionTimeout=8"
+            ]
         );
     }
 

@@ -214,7 +214,13 @@ fn settings(environment: &[(String, String)]) -> anyhow::Result<Settings> {
 }
 
 async fn register(records: &Records, plan: Plan<'_>) -> anyhow::Result<Portal> {
-    let policy = Policy { approve_only: true, ring_s: plan.ring_s, prompts: 2, ..Policy::default() };
+    let policy = Policy {
+        approve_only: true,
+        ring_s: plan.ring_s,
+        prompts: 2,
+        detect_machines: false,
+        ..Policy::default()
+    };
     let name = PortalName::parse(PORTAL)?;
     let portal = Portal { name, title: "Fault harness".into(), audiences: vec![AUDIENCE.into()], policy };
     records.put_portal(&portal).await?;

@@ -19,7 +19,12 @@ pub(crate) async fn seed(users: u64, public_key: &str) -> anyhow::Result<()> {
         name: PortalName::parse(PORTAL)?,
         title: "Benchmark".into(),
         audiences: vec![PORTAL.into()],
-        policy: Policy { approve_only: true, answer_within_s: 600, ..Policy::default() },
+        policy: Policy {
+            approve_only: true,
+            answer_within_s: 600,
+            detect_machines: false,
+            ..Policy::default()
+        },
     };
     records.put_portal(&portal).await?;
     let key = URL_SAFE_NO_PAD.decode(public_key).context("--public-key is base64url")?;

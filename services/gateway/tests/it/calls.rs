@@ -147,6 +147,31 @@ async fn a_call_that_nobody_waits_for_is_hung_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn v5_a_machine_is_not_spoken_to_and_the_next_step_follows() {
+    let fleet = Fleet::start().await;
+    let phone = crate::support::Phone::new();
+    let user = fleet.enroll("ada", &[&phone]).await;
+    for (answered_by, reason) in
+        [("machine_start", true), ("fax", true), ("unknown", false), ("human", false)]
+    {
+        let key = fleet.challenge(&user, &[by(Channel::Voice), by(Channel::Push)], None).await;
+        fleet.dial(&key).await;
+        let first = fleet.call(&twiml_url(&fleet, &key), &[("AnsweredBy", answered_by)]).await;
+        let attempt = fleet.stored(&key).await.live.attempts[0].clone();
+        if reason {
+            assert_verbs(&first, HANG_UP);
+            assert_eq!(attempt.reason, Some(Reason::Voicemail), "{answered_by}");
+            assert_eq!(fleet.stored(&key).await.progress(), Progress::FallingBack);
+            assert!(fleet.handed_over(Queue::PushSend, &key).await);
+        } else {
+            assert_eq!(attempt.state, AttemptState::AwaitingInput, "{answered_by}");
+            fleet.call(&status_url(&fleet, &key), &[("CallStatus", "completed")]).await;
+        }
+    }
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_call_than_the_attempts_own_changes_nothing() {
     let fleet = Fleet::start().await;
     let key = fleet.dialing(None).await;

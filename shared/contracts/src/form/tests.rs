@@ -137,7 +137,18 @@ fn words_are_read_as_their_schemas_say() {
             all::<$word>(&<$word>::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>());
         )+};
     }
-    all!(Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Progress, Purpose, Reason, Refusal);
+    all!(
+        Assurance,
+        AttemptState,
+        CallerIdStep,
+        ChallengeResult,
+        Channel,
+        Detection,
+        Progress,
+        Purpose,
+        Reason,
+        Refusal
+    );
     all!(crate::envelope::EventType);
     agree::<StepChannel>(&["voice", "push"], &["totp", ""]);
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use fleet_contracts::EventType;
 use fleet_domain::{
-    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Progress, Purpose, Reason, Refusal,
+    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Detection, Progress, Purpose, Reason,
+    Refusal,
 };
 use serde_json::{Value, json};
 
@@ -51,6 +52,7 @@ fn o3_the_lists_in_the_schemas_are_the_domains() {
         ("outcome", "/properties/assurance", words!(Assurance)),
         ("outcome", "/properties/purpose", words!(Purpose)),
         ("outcome", "/properties/attempts/items/properties/channel", words!(Channel)),
+        ("outcome", "/properties/attempts/items/properties/amd", words!(Detection)),
         ("outcome", "/properties/attempts/items/properties/state", words!(AttemptState)),
         ("outcome", "/properties/attempts/items/properties/reason", words!(Reason)),
         ("outcome", "/properties/attempts/items/properties/caller_id/properties/step", words!(CallerIdStep)),

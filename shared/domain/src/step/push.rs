@@ -39,6 +39,7 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         | Event::Unclear { .. }
         | Event::Ringing { .. }
         | Event::Answered { .. }
+        | Event::MachineAnswered { .. }
         | Event::Prompted { .. }
         | Event::Keyed { .. }
         | Event::PinKeyed { .. }

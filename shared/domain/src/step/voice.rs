@@ -33,6 +33,7 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         }
         Event::Ringing { attempt, sid } => forward(next, (*attempt, sid), AttemptState::Ringing, now),
         Event::Answered { attempt, sid } => forward(next, (*attempt, sid), AttemptState::Answered, now),
+        Event::MachineAnswered { attempt, sid } => machine_answered(next, *attempt, sid, now),
         Event::Prompted { attempt, sid } => prompted(next, *attempt, sid, now),
         Event::Keyed { .. } | Event::PinKeyed { .. } | Event::PinJudged { .. } => {
             dialogue::apply(next, event, now)
@@ -212,6 +213,24 @@ fn prompted(next: &mut Challenge, number: u8, sid: &str, now: Timestamp) -> Resu
     attempt.answered_ms.get_or_insert(elapsed);
     attempt.rounds = 1;
     attempt.check_at = Some(now.plus(UNKNOWN_CHECK * 3));
+    Ok(())
+}
+
+/// The answer to the request that says so is a hang-up: no other one is owed.
+fn machine_answered(next: &mut Challenge, number: u8, sid: &str, now: Timestamp) -> Result<(), Refused> {
+    let open = next.is_open();
+    let elapsed = next.elapsed_ms(now);
+    let attempt = ringing(next, number)?;
+    let bound = bind(attempt, sid)?;
+    if !open || attempt.state == AttemptState::Superseded {
+        return if bound { Ok(()) } else { Err(Refused::Ended) };
+    }
+    if attempt.state == AttemptState::AwaitingInput {
+        return Err(Refused::OutOfPlace);
+    }
+    attempt.answered_ms.get_or_insert(elapsed);
+    attempt.hang_up_sent = true;
+    end_attempt(next, number, Reason::Voicemail, now);
     Ok(())
 }
 

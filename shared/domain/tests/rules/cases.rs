@@ -156,7 +156,7 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         again_after: Some(Duration::from_secs(15)),
     };
     let failed = |reason| Event::PushFailed { attempt: 1, reason, provider_code: Some(503) };
-    let mut states = dialogues(&[dial(), placed(), prompted()]);
+    let mut states = dialogues(&[dial(), placed(0), prompted()]);
     states.extend([
         ("voice queued", voice.clone()),
         ("voice dialing", steps(&voice, &[dial()])),
@@ -273,6 +273,7 @@ fn of_calls() -> Vec<(&'static str, Event)> {
         ("ringing", Event::Ringing { attempt, sid: sid() }),
         ("ringing elsewhere", Event::Ringing { attempt, sid: "CAother".into() }),
         ("answered", Event::Answered { attempt, sid: sid() }),
+        ("a machine answered", Event::MachineAnswered { attempt, sid: sid() }),
         ("prompted", Event::Prompted { attempt, sid: sid() }),
         ("keyed nothing", Event::Keyed { attempt, round: 1, entry: Entry::Nothing }),
         ("keyed #", Event::Keyed { attempt, round: 1, entry: Entry::Confirm }),

@@ -32,6 +32,7 @@ fn on(mut event: Event, number: u8) -> Event {
         | Event::Unclear { attempt, .. }
         | Event::Ringing { attempt, .. }
         | Event::Answered { attempt, .. }
+        | Event::MachineAnswered { attempt, .. }
         | Event::Prompted { attempt, .. }
         | Event::Keyed { attempt, .. }
         | Event::PinKeyed { attempt, .. }

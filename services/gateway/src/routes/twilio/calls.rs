@@ -16,7 +16,7 @@ use fleet_domain::{Challenge, Event, Question, Refused};
 use fleet_engine::{Applied, Apply};
 use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::Actor;
-use fleet_twilio::VoiceRequest;
+use fleet_twilio::{AnsweredBy, VoiceRequest};
 
 use super::{CallUrl, SignedForm, TurnedAway};
 use crate::dialogue::{Turn, turn};
@@ -41,15 +41,28 @@ pub(in crate::routes) async fn serve(
         return TurnedAway::Unreadable.into_response();
     };
     crash_point(CrashPoint::CalledBack);
-    let prompted = Event::Prompted { attempt: call.attempt, sid: request.call_sid };
+    let first = first_news(call.attempt, request);
     let applied = gateway
         .engine
-        .apply(Apply::urgent(&call.key, Actor::Provider), |_| prompted.clone())
+        .apply(Apply::urgent(&call.key, Actor::Provider), |_| first.clone())
         .await
         .map_err(Setback::from);
     match applied {
-        Ok(applied) => answer(&applied, first_words(&gateway, &call, &applied)),
+        Ok(applied) => {
+            // Where a machine answered, the next step may follow.
+            gateway.hand_over_owed(&applied).await;
+            answer(&applied, first_words(&gateway, &call, &applied))
+        }
         Err(setback) => held_up(&gateway, &call, setback),
+    }
+}
+
+/// What the first fetch says: somebody is there, or nobody. Where the carrier could not tell, it may be a person.
+fn first_news(attempt: u8, request: VoiceRequest) -> Event {
+    let sid = request.call_sid;
+    match request.answered_by {
+        Some(AnsweredBy::Machine | AnsweredBy::Fax) => Event::MachineAnswered { attempt, sid },
+        Some(AnsweredBy::Human | AnsweredBy::Unknown) | None => Event::Prompted { attempt, sid },
     }
 }
 
