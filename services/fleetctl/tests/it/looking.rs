@@ -53,7 +53,38 @@ async fn an_empty_database_is_migrated_once_and_loaded_with_people() {
     let unknown = program.run(&["history", "--portal", "operations", ID]).await;
     assert_eq!(unknown.code, Some(66), "{}", unknown.err);
     assert!(unknown.err.contains(&format!("there is no challenge operations/{ID}")), "{}", unknown.err);
+    a_help_desk_is_heard(&program).await;
     scratch.sql(&format!("DROP SCHEMA {schema} CASCADE")).await;
+}
+
+/// Neither RabbitMQ nor Redis is there: what is done is done in PostgreSQL.
+async fn a_help_desk_is_heard(program: &Program) {
+    let login = std::process::id().to_string();
+    for (arguments, code, part) in [
+        (&["user", "show", "wendy"][..], 0, "wendy is blocked until it is lifted"),
+        (
+            &["user", "unblock", "wendy", "--reason", "a mistake"],
+            0,
+            "wendy is neither blocked nor locked out",
+        ),
+        (&["user", "show", "wendy"], 0, "a mistake"),
+        (
+            &["user", "block", "alice", "--reason", &login, "--for", "12h"],
+            0,
+            "alice is blocked; 0 open challenges",
+        ),
+        (&["user", "show", "alice"], 0, &login),
+        (&["user", "show", "peggy"], 0, "a PIN is set"),
+        (&["user", "block", "oscar", "--reason", "x"], 66, "there is no user oscar"),
+        (&["user", "unblock", "oscar", "--reason", "x"], 66, "there is no user oscar"),
+        (&["phone", "opt-in", "+19195550118", "--reason", "x"], 66, "+1919*****18 is not opted out"),
+        (&["user", "block", "alice", "--reason", " "], 64, "1 to 200 characters"),
+    ] {
+        let ended = program.run(arguments).await;
+        let told = format!("{}{}", ended.out, ended.err);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {told}");
+        assert!(told.contains(part), "{arguments:?}: {told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
