@@ -60,6 +60,34 @@ number = "+19195550112"
 answers = { after = "2s" }
 presses = ["#"]
 [[person]]
+name = "a number that is none"
+number = "+19195550121"
+api_error = 21211
+[[person]]
+name = "in a country that is not allowed"
+number = "+19195550122"
+api_error = 21215
+[[person]]
+name = "whom our caller ID does not reach"
+number = "+19195550123"
+api_error = 21210
+[[person]]
+name = "whom no route leads to"
+number = "+19195550124"
+api_error = 21214
+[[person]]
+name = "while our account is closed"
+number = "+19195550125"
+api_error = 20003
+[[person]]
+name = "whose exchange is broken"
+number = "+19195550126"
+fails = { sip = 503 }
+[[person]]
+name = "whose number is gone"
+number = "+19195550127"
+fails = { sip = 404 }
+[[person]]
 name = "presses the key too"
 number = "+19195550110"
 answers = { after = "2s" }
@@ -116,6 +144,32 @@ async fn s14_every_way_a_call_can_fail_has_its_own_outcome() {
         assert_eq!(outcome.assurance, None);
         let found = (reason == Reason::Voicemail).then_some(Detection::Machine);
         assert_eq!(outcome.attempts[0].amd, found, "V5: {reason}");
+    }
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn o3_every_way_a_carrier_fails_has_its_outcome_with_the_carriers_own_code() {
+    let world = World::new(PEOPLE).await;
+    let fleet = world.start(&ALL).await;
+    let mut ids = Vec::new();
+    for (number, reason, code, sip) in [
+        ("+19195550121", Reason::InvalidNumber, Some(21211), None),
+        ("+19195550122", Reason::DestinationNotAllowed, Some(21215), None),
+        ("+19195550123", Reason::CarrierRejectedCallerId, Some(21210), None),
+        ("+19195550124", Reason::Unreachable, Some(21214), None),
+        ("+19195550125", Reason::Misconfigured, Some(20003), None),
+        ("+19195550126", Reason::CarrierError, None, Some(503)),
+        ("+19195550127", Reason::InvalidNumber, None, Some(404)),
+    ] {
+        let user = world.caller(&format!("user-of-{}", &number[10..]), number).await;
+        ids.push((world.ask(&world.portal.draft(user)).await, reason, code, sip));
+    }
+    for (id, reason, code, sip) in ids {
+        let outcome = world.outcome(id).await;
+        assert_eq!((outcome.result, outcome.reason), (reason.result(), Some(reason)));
+        let attempt = &outcome.attempts[0];
+        assert_eq!((attempt.provider_code, attempt.sip_status), (code, sip), "{reason}");
     }
     assert!(fleet.stop().await);
 }

@@ -5,6 +5,7 @@ use fleet_domain::{
     Assurance, ChallengeId, ChallengeResult, Factor, PhoneNumber, PinRule, Policy, Progress, Reason, UserId,
 };
 use fleet_keys::Pin;
+use fleet_lifecycle::Clock;
 use fleet_records::{Actor, Cause, GuessLimit};
 
 use crate::world::{ALL, World, until};
@@ -216,5 +217,46 @@ async fn a9_a_number_that_wants_no_more_calls_gets_none_until_help_desk_opts_it_
         .await;
     world.challenge(&other).await;
     assert_eq!(world.facts("call_created").await.len(), 2);
+    assert!(fleet.stop().await);
+}
+
+/// The process that committed the report died before it had blocked anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_a_report_that_nobody_followed_up_is_followed_up_by_the_sweep() {
+    let world = World::new(PEOPLE).await;
+    let victor = world.caller("victor", "+19195550106").await;
+    let portal = world.portal_record();
+    let now = Clock::system().now();
+    let ask = fleet_domain::Ask {
+        key: fleet_domain::ChallengeKey {
+            id: ChallengeId::from_parts(now, fleet_keys::random_bytes()),
+            portal: portal.name.clone(),
+        },
+        user: victor.clone(),
+        purpose: fleet_domain::Purpose::SignIn,
+        channel: None,
+        target: fleet_domain::Target::Primary,
+        workflow: Vec::new(),
+        number_match: None,
+        answer_by: None,
+        locale: None,
+        context: fleet_domain::Context::default(),
+        body_hash: [1; 32],
+    };
+    let user = world.records.user(&victor).await.unwrap();
+    let mut challenge = fleet_domain::open(&ask, user.as_ref(), &portal, now).unwrap();
+    let halt = fleet_domain::Event::Halt { reason: Reason::FraudReported };
+    challenge = fleet_domain::step(&challenge, &halt, now).unwrap();
+    let note = fleet_records::Note { event: "keyed", actor: Actor::Person };
+    world.records.create(&challenge, note).await.unwrap();
+
+    let fleet = world.start(&ALL).await;
+    until("the user is blocked", || async { world.records.user(&victor).await.unwrap().unwrap().blocked })
+        .await;
+    until("the report and the end are told", || async {
+        fleet.count("mfa_broker_published_total", &["exchange=\"mfa.events\"", "result=\"confirmed\""]) == 2
+    })
+    .await;
+    assert_eq!(world.outcome(challenge.key.id).await.reason, Some(Reason::FraudReported));
     assert!(fleet.stop().await);
 }

@@ -154,6 +154,11 @@ impl World {
         self.records.put_portal(&portal).await.unwrap();
     }
 
+    /// The tests' portal as it is registered.
+    pub(crate) fn portal_record(&self) -> Portal {
+        (*self.records.portal(&PortalName::parse(PORTAL).unwrap()).unwrap()).clone()
+    }
+
     /// The fleet's keys.
     pub(crate) fn keys(&self) -> Keys {
         keys(&self.environment)
