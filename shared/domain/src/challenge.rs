@@ -33,7 +33,7 @@ pub struct Live {
     /// The step that is being gone, from 0.
     #[n(1)]
     pub step: u8,
-    /// Wrong answers so far.
+    /// Wrong answers so far, with a PIN that is being compared.
     #[n(2)]
     pub tries: u8,
     /// All attempts, oldest first; at most one of them is live.

@@ -280,3 +280,28 @@ async fn a9_a_number_is_never_called_again_once_that_is_confirmed() {
     assert_eq!(fleet.metric("mfa_numbers_opted_out_total"), 1);
     fleet.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn m8_a_keyed_pin_is_nowhere_afterwards() {
+    const LONG: &str = "904172635841";
+    let fleet = Fleet::start().await;
+    let (key, input, _) = prompted(&fleet, with_pin(), None).await;
+    let hash = Keys::for_tests().hash_pin("ada", &Pin::parse(LONG).unwrap());
+    fleet.engine.records().set_pins(&[(UserId::parse("ada").unwrap(), Some(hash))]).await.unwrap();
+    let wrong = LONG.replace('9', "8");
+    let (input, _) = gather(&press(&fleet, &input, &wrong).await);
+    press(&fleet, &input, LONG).await;
+    assert_eq!(ended(&fleet, &key).await.0, Reason::OkPin);
+    let mut everything = fleet.metrics.render();
+    everything.push_str(&format!("{:?}", fleet.stored(&key).await));
+    for table in ["challenges", "audit", "users", "lockouts", "acts", "calls"] {
+        let rows = fleet.scratch.as_ref().unwrap().sql(&format!("SELECT t::text FROM {table} t")).await;
+        everything.push_str(&rows.join("\n"));
+    }
+    for digits in [LONG, &wrong] {
+        // As it is written, and as PostgreSQL shows bytes.
+        let hex: String = digits.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!everything.contains(digits) && !everything.contains(&hex), "{digits}");
+    }
+    fleet.end().await;
+}

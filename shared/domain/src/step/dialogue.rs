@@ -188,19 +188,17 @@ fn pin_judged(
     let is_this = |talk: &&mut Talk| round > 0 && talk.comparing == round;
     let talk = attempt.talk.as_mut().filter(is_this).ok_or(Refused::Stale)?;
     talk.comparing = 0;
+    let was_right = matches!(verdict, PinVerdict::Right | PinVerdict::Expired);
+    // Whoever was right is forgiven the calls that were wrong.
+    talk.counted = !was_right && (talk.counted || verdict == PinVerdict::Wrong);
+    talk.pin_proved = verdict == PinVerdict::Right;
+    if was_right {
+        next.live.tries = next.live.tries.saturating_sub(1);
+    }
     let over = match verdict {
-        PinVerdict::Right if mode == CallMode::PinNumberMatch => {
-            talk.pin_proved = true;
-            talk.counted = false;
-            // A right one is no wrong answer.
-            next.live.tries = next.live.tries.saturating_sub(1);
-            None
-        }
+        PinVerdict::Right if mode == CallMode::PinNumberMatch => None,
         PinVerdict::Right => Some((Reason::OkPin, Some(Assurance::Pin))),
-        PinVerdict::Wrong => {
-            talk.counted = true;
-            last.then_some((Reason::PinMismatch, None))
-        }
+        PinVerdict::Wrong => last.then_some((Reason::PinMismatch, None)),
         PinVerdict::Expired => Some((Reason::PinExpired, None)),
         PinVerdict::LockedOut => Some((Reason::LockedOut, None)),
         PinVerdict::NoPin => Some((Reason::NoMethod, None)),
