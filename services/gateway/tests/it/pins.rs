@@ -265,6 +265,26 @@ async fn a1_fraud_is_reported_and_confirmed_before_a_pin_and_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a2_where_the_policy_does_not_block_the_report_is_kept_and_nothing_else_ends() {
+    let fleet = Fleet::start().await;
+    let policy = Policy { fraud_block_days: 0, ..Policy::default() };
+    let (key, input, _) = prompted(&fleet, policy, None).await;
+    let ada = UserId::parse("ada").unwrap();
+    let other = fleet.challenge(&ada, &[by(Channel::Voice)], None).await;
+    let (input, _) = gather(&press(&fleet, &input, "0").await);
+    press(&fleet, &input, "1").await;
+    assert_eq!(ended(&fleet, &key).await, (Reason::FraudReported, None));
+    fleet
+        .until(|fleet| fleet.metric("mfa_fraud_reports_total{channel=\"voice\",done=\"not_blocked\"}") == 1)
+        .await;
+    let standing = fleet.engine.records().standing(&ada).await.unwrap().unwrap();
+    assert!(!standing.blocked);
+    assert_eq!(standing.acts.iter().map(|act| act.act.as_str()).collect::<Vec<_>>(), ["not_blocked"]);
+    assert!(fleet.stored(&other).await.is_open());
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a9_a_number_is_never_called_again_once_that_is_confirmed() {
     let fleet = Fleet::start().await;
     let (key, input, _) = prompted(&fleet, Policy::default(), None).await;
