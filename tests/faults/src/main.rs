@@ -80,6 +80,8 @@ enum Name {
     Rabbitmq,
     /// Redis loses 50,000 open outcomes.
     Refill,
+    /// A thousand hostile messages come among ten thousand good ones.
+    Hostile,
     /// Each node of a RabbitMQ cluster is killed and frozen.
     Cluster,
 }
@@ -126,6 +128,7 @@ async fn run(args: RunArgs) -> anyhow::Result<bool> {
             Name::Redis => scenario::stores::run(&stage, Store::Redis).await?,
             Name::Rabbitmq => scenario::stores::run(&stage, Store::Rabbitmq).await?,
             Name::Refill => scenario::refill::run(&stage).await?,
+            Name::Hostile => (scenario::hostile::run(&stage).await?, Vec::new()),
             Name::Cluster => scenario::stores::run(&stage, Store::Cluster).await?,
         };
         report.store_faults.extend(rows);

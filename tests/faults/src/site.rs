@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use fleet_broker::Broker;
 use fleet_domain::{Policy, Portal, PortalName};
 use fleet_faults::proxy::Proxy;
 use fleet_keys::Keys;
@@ -51,7 +52,11 @@ pub(crate) struct Site {
     pub(crate) redis: Proxy,
     pub(crate) postgresql: Proxy,
     pub(crate) folder: PathBuf,
+    /// Before the names of its queues and exchanges.
+    pub(crate) namespace: String,
     tasks: Tasks,
+    /// Straight to RabbitMQ, for looking.
+    pub(crate) broker: Broker,
     simulator: SocketAddr,
     environment: Vec<(String, String)>,
     gateways: Vec<SocketAddr>,
@@ -100,6 +105,7 @@ impl Site {
         let records =
             Records::start(section, keys.clone(), &context, &Metrics::new(), &Readiness::new()).await?;
         let registered = register(&records, plan).await?;
+        let broker = Broker::start(&all.section("broker")?, &context, &Metrics::new(), &Readiness::new())?;
         let mut client = PortalSettings::new(registered.name.clone(), &servers.amqp_url, &servers.redis_url);
         client.broker_namespace.clone_from(&namespace);
         client.key_prefix = prefix(&namespace);
@@ -113,6 +119,8 @@ impl Site {
             redis,
             postgresql,
             folder,
+            namespace,
+            broker,
             tasks,
             simulator,
             environment: joined(&environment, through),
