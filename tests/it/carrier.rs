@@ -145,7 +145,12 @@ async fn no_call_is_placed_that_nobody_has_the_time_to_answer() {
     let carrier = Carrier::of(&mut world, "0", StatusCode::OK, 1).await;
     let alice = world.caller("alice", NUMBER).await;
     // A first process declares the queues; then nobody is there until three seconds are left.
-    assert!(world.start(&[Service::Voice]).await.stop().await);
+    let first = world.start(&[Service::Voice]).await;
+    until("it has declared them", || async {
+        first.assembly.readiness.failing().iter().all(|failing| failing.check != "rabbitmq")
+    })
+    .await;
+    assert!(first.stop().await);
     let draft = world.portal.draft(alice).answer_within(SECOND * 60);
     let id = world.ask(&draft).await;
     world.shift_clock(56).await;
