@@ -1,5 +1,5 @@
-//! Every service in one process, for a laptop or a small site. They share one engine and one connection to
-//! each store.
+//! Every service in one process, for a laptop or a small site. They share one engine and their connections to the
+//! stores.
 
 use std::process::ExitCode;
 
