@@ -15,7 +15,7 @@ pub(crate) const AUDIENCE: &str = "staff";
 /// What a person does when asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conduct {
-    /// Picks up and presses `#`.
+    /// Picks up and presses `#`, also when asked once more.
     PressesKey,
     /// Is on the phone.
     Busy,
@@ -64,7 +64,7 @@ pub(crate) fn script(people: &[Person], pace: Pace) -> String {
     for person in people {
         let acts = match person.conduct {
             Conduct::PressesKey => {
-                format!("answers = {{ after = \"{}s\" }}\npresses = [\"#\"]", pace.answer_s)
+                format!("answers = {{ after = \"{}s\" }}\npresses = [\"#\", \"#\", \"#\"]", pace.answer_s)
             }
             Conduct::Busy => "busy = true".into(),
             Conduct::NoAnswer => "no_answer = true".into(),
