@@ -5,6 +5,7 @@ mod body;
 mod twilio;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::CACHE_CONTROL;
@@ -80,6 +81,15 @@ impl Route {
         Self::ALL.into_iter().find(|route| route.path() == path).unwrap_or(Self::None)
     }
 
+    /// How long a request may take. What is asked in a call has its own way to give up in time (`calls::in_time`), so that
+    /// nobody is hung up on for it: the guard only stands behind that, and leaves the time for the body to arrive.
+    fn limit(self, request_timeout: Duration) -> Duration {
+        match self {
+            Self::Call | Self::Input => request_timeout * 2,
+            Self::Status | Self::Challenges | Self::Answer | Self::Opened | Self::None => request_timeout,
+        }
+    }
+
     /// The answer to a request that took too long. A call must not hear an error message, so it is ended.
     fn cut_short(self) -> Response {
         let because = Extension(Because("timeout"));
@@ -97,7 +107,7 @@ impl Route {
 async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let route = Route::of(request.extensions().get());
     let began = tokio::time::Instant::now();
-    let answer = tokio::time::timeout(gateway.settings.request_timeout, next.run(request)).await;
+    let answer = tokio::time::timeout(route.limit(gateway.settings.request_timeout), next.run(request)).await;
     let mut response = answer.unwrap_or_else(|_| route.cut_short());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(Because(reason)) = response.extensions().get() {

@@ -267,6 +267,27 @@ async fn without_a_database_forged_urls_are_refused_and_calls_are_held_and_then_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_answer_is_not_there_in_time_is_held_and_never_hung_up_on() {
+    let fleet = Fleet::start().await;
+    let hurried = fleet.beside_with(&[("REQUEST_TIMEOUT", "200ms")]).await;
+    let key = fleet.dialing(None).await;
+    let (first, input) = (twiml_url(&fleet, &key), fleet.engine.links().input_url(&key, 1, 1));
+    for (url, fields) in [(&first, &[][..]), (&input, &[("FinishedOnKey", "#")][..])] {
+        // Longer than the request may take, and shorter than the database waits before it gives up.
+        let held =
+            fleet.scratch.as_ref().unwrap().hold("LOCK TABLE challenges IN ACCESS EXCLUSIVE MODE").await;
+        let words = verbs(&hurried.call(url, fields).await);
+        held.commit().await;
+        assert_eq!(words.iter().map(|(verb, _)| verb.as_str()).collect::<Vec<_>>(), ["Pause", "Redirect"]);
+        assert_eq!(verbs(&fleet.call(&first, &[]).await)[0].0, "Gather", "the same call is asked (again)");
+    }
+    assert_eq!(verbs(&fleet.call(&input, &[("FinishedOnKey", "#")]).await)[0].0, "Say");
+    assert_eq!(fleet.stored(&key).await.result(), fleet_domain::ChallengeResult::Approved);
+    hurried.end().await;
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_exact_signature_counts() {
     let fleet = Fleet::start().await;
     let key = fleet.dialing(None).await;

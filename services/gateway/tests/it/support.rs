@@ -119,8 +119,13 @@ impl Fleet {
 
     /// Another gateway over the same database, with connections of its own.
     pub(crate) async fn beside(&self) -> Self {
-        let settings = patient(self.scratch.as_ref().expect("a fleet with a database"));
-        let beside = Self::on(settings, None, &UNHURRIED).await;
+        self.beside_with(&UNHURRIED).await
+    }
+
+    /// The same, with some settings of the gateway's own.
+    pub(crate) async fn beside_with(&self, settings: &[(&str, &str)]) -> Self {
+        let records = patient(self.scratch.as_ref().expect("a fleet with a database"));
+        let beside = Self::on(records, None, settings).await;
         beside.until(|fleet| fleet.engine.records().portal(&portal()).is_some()).await;
         beside
     }
@@ -450,6 +455,8 @@ fn twilio_settings() -> fleet_twilio::Settings {
     fleet_twilio::Settings {
         account_sid: "AC00000000000000000000000000000001".into(),
         auth_token: AUTH_TOKEN.into(),
+        name: "twilio".into(),
+        calls_per_second: 1,
         caller_ids: vec![CALLER_ID.into()],
         ..settings.section("twilio").unwrap()
     }

@@ -42,19 +42,25 @@ pub(in crate::routes) async fn serve(
     };
     crash_point(CrashPoint::CalledBack);
     let first = first_news(call.attempt, request);
-    let applied = gateway
-        .engine
-        .apply(Apply::urgent(&call.key, Actor::Provider), |_| first.clone())
-        .await
-        .map_err(Setback::from);
-    match applied {
-        Ok(applied) => {
-            // Where a machine answered, the next step may follow.
-            gateway.hand_over_owed(&applied).await;
-            answer(&applied, first_words(&gateway, &call, &applied))
-        }
-        Err(setback) => held_up(&gateway, &call, setback),
-    }
+    let served = async {
+        let apply = Apply::urgent(&call.key, Actor::Provider);
+        let applied = gateway.engine.apply(apply, |_| first.clone()).await?;
+        // Where a machine answered, the next step may follow.
+        gateway.hand_over_owed(&applied).await;
+        Ok(answer(&applied, first_words(&gateway, &call, &applied)))
+    };
+    in_time(&gateway, &call, served).await
+}
+
+/// The answer to a request of a call, or what stands for it when it can't be had or is not there in time: a slow
+/// database is not taken for a person who hangs up. What was under way may still count; the next request sees that.
+async fn in_time(
+    gateway: &Gateway,
+    call: &CallUrl,
+    answer: impl Future<Output = Result<Response, Setback>>,
+) -> Response {
+    let answer = tokio::time::timeout(gateway.settings.request_timeout, answer).await;
+    answer.unwrap_or(Err(Setback::Unavailable)).unwrap_or_else(|setback| held_up(gateway, call, setback))
 }
 
 /// What the first fetch says: somebody is there, or nobody. Where the carrier could not tell, it may be a person.

@@ -13,7 +13,7 @@ use fleet_settings::ExposeSecret;
 use fleet_twilio::VoiceRequest;
 
 use super::super::{CallUrl, SignedForm, TurnedAway};
-use super::{answer, ask, held_up};
+use super::{answer, ask, in_time};
 use crate::dialogue::{Turn, compares, entry, event, turn};
 use crate::error::{Because, Setback, refused_label};
 use crate::gateway::Gateway;
@@ -29,19 +29,17 @@ pub(in crate::routes) async fn take(
     let Some(request) = VoiceRequest::from_fields(&fields) else {
         return TurnedAway::Unreadable.into_response();
     };
-    let stored = match gateway.engine.records().load(&call.key).await.map_err(Setback::from) {
-        Ok(Some(stored)) => stored,
-        Ok(None) => return held_up(&gateway, &call, Setback::Unknown),
-        Err(setback) => return held_up(&gateway, &call, setback),
+    let taken = async {
+        let stored = gateway.engine.records().load(&call.key).await?.ok_or(Setback::Unknown)?;
+        if !is_own_call(&stored.challenge, call.attempt, &request.call_sid) {
+            let because = Extension(Because(refused_label(Refused::OtherCall)));
+            return Ok((because, Twiml::hang_up()).into_response());
+        }
+        crash_point(CrashPoint::CalledBack);
+        let applied = apply(&gateway, &call, stored, &request).await?;
+        Ok(answer(&applied, next_words(&gateway, &call, &applied)))
     };
-    if !is_own_call(&stored.challenge, call.attempt, &request.call_sid) {
-        return (Extension(Because(refused_label(Refused::OtherCall))), Twiml::hang_up()).into_response();
-    }
-    crash_point(CrashPoint::CalledBack);
-    match apply(&gateway, &call, stored, &request).await {
-        Ok(applied) => answer(&applied, next_words(&gateway, &call, &applied)),
-        Err(setback) => held_up(&gateway, &call, setback),
-    }
+    in_time(&gateway, &call, taken).await
 }
 
 /// Whether the entry came from the call that the attempt is tied to. It stays tied to it for ever.
