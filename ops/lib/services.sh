@@ -94,6 +94,7 @@ write_service_settings() {
         print_export FLEET_TWILIO__BASE_URL "http://$simulator"
         print_export FLEET_TWILIO__ACCOUNT_SID "$account"
         print_export FLEET_TWILIO__AUTH_TOKEN "$token"
+        print_export FLEET_TWILIO__CALLS_PER_SECOND 10000
         print_export FLEET_TWILIO__CALLER_IDS '["+19195550100"]'
         print_export FLEET_FCM__BASE_URL "http://$simulator"
         print_export FLEET_FCM__CREDENTIALS "$state_dir/fcm-credentials.json"

@@ -7,6 +7,7 @@ mod carrier;
 mod hostile;
 mod ladder;
 mod names;
+mod pacing;
 mod pins;
 mod redis_lost;
 mod requests;

@@ -78,6 +78,13 @@ pub enum Command {
         #[command(subcommand)]
         act: PhoneAct,
     },
+    /// Show how many calls a second each carrier is given, and how many wait for their turn; or change it.
+    #[command(after_help = help::CARRIERS)]
+    Carriers {
+        /// What to do; without it, they are shown.
+        #[command(subcommand)]
+        act: Option<CarriersAct>,
+    },
     /// Show how full every queue is, and who reads it.
     #[command(after_help = help::QUEUES)]
     Queues,
@@ -118,6 +125,23 @@ pub enum UserAct {
         /// The user.
         #[arg(value_parser = UserId::parse)]
         user: UserId,
+    },
+}
+
+/// `fleetctl carriers`.
+#[derive(Debug, Subcommand)]
+pub enum CarriersAct {
+    /// Change how many calls a second the whole fleet gives a carrier. It counts within a second.
+    #[command(after_help = help::CARRIERS_RATE)]
+    Rate {
+        /// The carrier's name, as `fleetctl carriers` shows it.
+        carrier: String,
+        /// Calls per second, 1 to 10000: no more than the carrier itself takes, or it queues them.
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        calls_per_second: u16,
+        /// Why, for the audit: 1 to 200 characters.
+        #[arg(long, short, value_parser = parse_reason)]
+        reason: String,
     },
 }
 

@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod carriers;
 mod challenge;
 mod dead;
 mod demo_data;
@@ -12,7 +13,7 @@ mod standing;
 
 use fleet_telemetry::{LogFormat, LogSettings};
 
-use crate::cli::{Cli, Command, Dead, PhoneAct, UserAct};
+use crate::cli::{CarriersAct, Cli, Command, Dead, PhoneAct, UserAct};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::portal;
@@ -56,6 +57,10 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         Command::User { act: UserAct::Show { user } } => standing::show(&user, &sections, screen).await,
         Command::Phone { act: PhoneAct::OptIn { number, reason } } => {
             standing::opt_in(&number, &reason, &sections, screen).await
+        }
+        Command::Carriers { act: None } => carriers::show(&sections, screen).await,
+        Command::Carriers { act: Some(CarriersAct::Rate { carrier, calls_per_second, reason }) } => {
+            carriers::set_rate((&carrier, calls_per_second), &reason, &sections, screen).await
         }
         Command::Queues => queues::run(&sections, screen).await,
         Command::Play(args) => play::run(&args, &sections, screen).await,

@@ -188,6 +188,37 @@ Exit codes:
   69  PostgreSQL is unavailable, or refuses
   78  a setting is missing or wrong";
 
+pub(crate) const CARRIERS: &str = "\
+Examples:
+  fleetctl carriers
+  fleetctl carriers rate twilio 5 --reason 'business profile approved'
+
+A carrier is listed from its first call on. Calls that find no slot in the next moments wait for their turn, oldest first; a call \
+whose turn would come too late for its challenge ends as throttled, with retry_after_s.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  66  there is no such carrier
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const CARRIERS_RATE: &str = "\
+Example:
+  fleetctl carriers rate twilio 5 --reason 'business profile approved'
+
+The rate is the whole fleet's, however many workers run. It is kept in PostgreSQL and goes before twilio.calls_per_second, which \
+only a new carrier begins with; the reason and the login that PostgreSQL has for you are kept too.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  66  there is no such carrier
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
 pub(crate) const PHONE: &str = "\
 Example:
   fleetctl phone opt-in +19195550100 --reason mistake

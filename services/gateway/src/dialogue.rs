@@ -114,7 +114,14 @@ mod tests {
             version: 4,
             request: Arc::new(request),
             live: Live {
-                end: reason.map(|reason| End { reason, assurance: None, at, version: 4, device: None }),
+                end: reason.map(|reason| End {
+                    reason,
+                    assurance: None,
+                    at,
+                    version: 4,
+                    device: None,
+                    retry_after_s: None,
+                }),
                 step: 0,
                 tries: 0,
                 attempts: vec![attempt],

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use fleet_domain::{
     AttemptState, CALLBACK_CHECK, CallerId, Challenge, ChallengeKey, Effect, Event, FailureClass,
-    HANG_UP_CHECK, LEAST_STEP, PhoneNumber, RESERVED_CHECK, Reason, Step, UNKNOWN_CHECK, UserId,
+    HANG_UP_CHECK, LEAST_STEP, PhoneNumber, RESERVED_CHECK, Reason, Step, Timestamp, UNKNOWN_CHECK, UserId,
     choose_caller_id, owed,
 };
 use fleet_engine::{Applied, Apply, Engine, Error, Hands};
 use fleet_lifecycle::{CrashPoint, crash_during, crash_point};
-use fleet_records::{Actor, Stored};
+use fleet_records::{Actor, Slot, Stored};
 use fleet_twilio::{CallError, Carrier, CreateCall};
+
+use crate::pacing::{COMMIT_AHEAD, Pace};
 
 /// How much longer than the POST's own time-out an attempt is left alone.
 const POST_MARGIN: Duration = Duration::from_secs(2);
@@ -36,6 +38,7 @@ const COMMIT_MARGIN: Duration = Duration::from_secs(10);
 pub(crate) struct VoiceHands {
     pub(crate) engine: Engine,
     pub(crate) carrier: Carrier,
+    pub(crate) pace: Pace,
 }
 
 impl Hands for VoiceHands {
@@ -70,24 +73,43 @@ impl VoiceHands {
     }
 
     async fn dial(&self, stored: Stored) -> Result<(), Error> {
-        let key = stored.challenge.key.clone();
+        let Some((stored, call)) = self.ready(stored).await? else { return Ok(()) };
+        match self.pace.take(&stored.challenge).await? {
+            Slot::At(slot) => self.dial_at(stored, call, slot).await,
+            // It waits for its turn, and is claimed then: by this process or another one.
+            Slot::Waits(_) => Ok(()),
+            Slot::TooLate(expected) => self.no_slot(stored, expected).await,
+        }
+    }
+
+    /// Everything that a call needs; `None` where there can't be one, which then has ended the challenge.
+    pub(crate) async fn ready(&self, stored: Stored) -> Result<Option<(Stored, PreparedCall)>, Error> {
         let prepared = match self.barred(&stored.challenge).await? {
             Some(reason) => Err(reason),
             None => self.prepare(&stored.challenge),
         };
-        let call = match prepared {
-            Ok(call) => call,
-            Err(reason) => {
-                let step = stored.challenge.live.step;
-                let is_due = |c: &Challenge| c.live.step == step && owed(c).contains(&Effect::Dial);
-                let halt = Apply::bulk(&key, Actor::Fleet).knowing(stored);
-                // Should the row have changed meanwhile, it is for whoever takes up what it owes then.
-                self.engine
-                    .apply(halt, |c| if is_due(c) { Event::Halt { reason } } else { Event::Expire })
-                    .await?;
-                return Ok(());
-            }
+        let reason = match prepared {
+            Ok(call) => return Ok(Some((stored, call))),
+            Err(reason) => reason,
         };
+        let key = stored.challenge.key.clone();
+        let step = stored.challenge.live.step;
+        let is_due = |c: &Challenge| c.live.step == step && owed(c).contains(&Effect::Dial);
+        let halt = Apply::bulk(&key, Actor::Fleet).knowing(stored);
+        // Should the row have changed meanwhile, it is for whoever takes up what it owes then.
+        self.engine.apply(halt, |c| if is_due(c) { Event::Halt { reason } } else { Event::Expire }).await?;
+        Ok(None)
+    }
+
+    /// Commits the attempt as `dialing` shortly before the slot, and POSTs its call at the slot.
+    pub(crate) async fn dial_at(
+        &self,
+        stored: Stored,
+        call: PreparedCall,
+        slot: Timestamp,
+    ) -> Result<(), Error> {
+        tokio::time::sleep(slot.minus(COMMIT_AHEAD).since(self.engine.now())).await;
+        let key = stored.challenge.key.clone();
         let line = self.engine.records().line(&call.to, call.extension.is_some(), &call.caller_id.number);
         let check_after = self.carrier.profile().request_timeout() + POST_MARGIN;
         let dial =
@@ -97,7 +119,7 @@ impl VoiceHands {
         if applied.moved_to(AttemptState::Dialing)
             && let Some(attempt) = applied.stored().challenge.live_attempt().map(|attempt| attempt.number)
         {
-            self.post(applied, attempt, &call).await?;
+            self.post(applied, attempt, (&call, slot)).await?;
         }
         Ok(())
     }
@@ -142,7 +164,12 @@ impl VoiceHands {
         })
     }
 
-    async fn post(&self, dialing: Applied, attempt: u8, call: &PreparedCall) -> Result<(), Error> {
+    async fn post(
+        &self,
+        dialing: Applied,
+        attempt: u8,
+        (call, slot): (&PreparedCall, Timestamp),
+    ) -> Result<(), Error> {
         let stored = dialing.stored().clone();
         let key = stored.challenge.key.clone();
         let left = stored.challenge.request.answer_by.since(self.engine.now());
@@ -171,6 +198,12 @@ impl VoiceHands {
             create = create.detecting_machines();
         }
         crash_point(CrashPoint::Committed);
+        if self.pace.wait(&stored.challenge, attempt, (slot, || self.engine.now())).await.is_none() {
+            let again_after = Some(RESERVED_CHECK);
+            let event =
+                Event::NotPlaced { attempt, reason: Reason::Throttled, provider_code: None, again_after };
+            return self.commit_posted(stored, &event).await.map(drop);
+        }
         let posting = crash_during(CrashPoint::Posting, self.carrier.create_call(&create));
         let event = match posting.await {
             Ok(placed) => {
@@ -247,7 +280,8 @@ fn is_queued(challenge: &Challenge, attempt: u8) -> bool {
         .is_some_and(|attempt| attempt.reason == Some(Reason::Throttled) && attempt.looks == 0)
 }
 
-struct PreparedCall {
+/// A call with everything in it that its POST says.
+pub(crate) struct PreparedCall {
     to: PhoneNumber,
     from: PhoneNumber,
     extension: Option<fleet_domain::Extension>,

@@ -31,6 +31,10 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Reason>")]
     pub reason: Option<Reason>,
+    /// After how many seconds a new challenge may fare better; only where it was `throttled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(min = 1))]
+    pub retry_after_s: Option<u32>,
     /// How strong the proof was; only where it was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Assurance>")]
@@ -177,6 +181,7 @@ impl Outcome {
             result,
             progress,
             reason: live.end.as_ref().map(|end| end.reason),
+            retry_after_s: live.end.as_ref().and_then(|end| end.retry_after_s),
             assurance: live.end.as_ref().and_then(|end| end.assurance),
             purpose: request.purpose,
             challenge_id: key.id,

@@ -59,6 +59,9 @@ pub struct End {
     /// The device that decided, where one did.
     #[n(4)]
     pub device: Option<DeviceId>,
+    /// After how many seconds a new challenge may fare better, where this one was throttled.
+    #[n(5)]
+    pub retry_after_s: Option<u32>,
 }
 
 /// What the decoded bytes of a row are not.

@@ -20,6 +20,13 @@ pub enum Event {
         /// After what time without news the attempt is looked at.
         check_after: Duration,
     },
+    /// The call's turn at its carrier would come too late for anybody to answer.
+    NoSlot {
+        /// The step that it was to be.
+        step: u8,
+        /// How much later than it may its turn would come.
+        retry_after: Duration,
+    },
     /// The provider took the call.
     Placed {
         /// The attempt.
@@ -198,6 +205,7 @@ impl Event {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Dial { .. } => "dial",
+            Self::NoSlot { .. } => "no_slot",
             Self::Placed { .. } => "placed",
             Self::NotPlaced { .. } => "not_placed",
             Self::Unclear { .. } => "unclear",

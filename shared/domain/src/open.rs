@@ -111,7 +111,14 @@ pub fn tombstone(key: ChallengeKey, portal: &Portal, now: Timestamp) -> Result<C
 }
 
 fn first_version(key: ChallengeKey, request: Request, reason: Option<Reason>, now: Timestamp) -> Challenge {
-    let end = reason.map(|reason| End { reason, assurance: None, at: now, version: 1, device: None });
+    let end = reason.map(|reason| End {
+        reason,
+        assurance: None,
+        at: now,
+        version: 1,
+        device: None,
+        retry_after_s: None,
+    });
     Challenge { key, version: 1, request: Arc::new(request), live: Live { end, ..Live::default() } }
 }
 

@@ -34,7 +34,8 @@ const OFFERED_CHECKS: [Duration; 3] =
     [Duration::from_secs(4), Duration::from_secs(8), Duration::from_secs(15)];
 /// With less time than this left, a further step is not begun.
 pub const LEAST_STEP: Duration = Duration::from_secs(5);
-/// Attempts of one step before a pause that the provider asked for is waited for no more.
+/// Attempts of one step before a pause that the provider asked for is waited for no more. Those that missed their turn at
+/// the provider do not count: nothing was asked of it.
 pub const MAX_ATTEMPTS: usize = 3;
 /// How often a fenced call that does not end is told so again.
 const HANG_UPS_AGAIN: u8 = 3;
@@ -103,6 +104,7 @@ fn watch_hang_ups(before: &Challenge, next: &mut Challenge, now: Timestamp) {
 fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
     match event {
         Event::Dial { .. }
+        | Event::NoSlot { .. }
         | Event::Placed { .. }
         | Event::NotPlaced { .. }
         | Event::Unclear { .. }
@@ -335,7 +337,8 @@ fn end_with(
     now: Timestamp,
 ) {
     let elapsed = next.elapsed_ms(now);
-    next.live.end = Some(End { reason, assurance, at: now, version: next.version + 1, device });
+    next.live.end =
+        Some(End { reason, assurance, at: now, version: next.version + 1, device, retry_after_s: None });
     for attempt in next.live.attempts.iter_mut().filter(|attempt| attempt.is_live()) {
         if attempt.may_ring() {
             if attempt.state != AttemptState::Dialing {

@@ -15,6 +15,7 @@ pub(crate) struct RecordsMetrics {
     failures: IntCounterVec,
     commits: IntCounterVec,
     pool_wait: HistogramVec,
+    slots: IntCounterVec,
     told_marks: IntCounterVec,
     upkeep: IntCounterVec,
 }
@@ -55,6 +56,11 @@ impl RecordsMetrics {
                 &["pool"],
                 LATENCY_SECONDS,
             ),
+            slots: metrics.counter(
+                "mfa_records_slots_total",
+                "Slots that calls asked for: at_once, waits for its turn, or too_late for the challenge.",
+                &["outcome"],
+            ),
             told_marks: metrics.counter(
                 "mfa_records_told_marks_total",
                 "Marks that a version was told: stored, or dropped for want of a database; then a sweep tells it again.",
@@ -88,6 +94,10 @@ impl RecordsMetrics {
 
     pub(crate) fn pool_wait(&self, pool: &str, took: Duration) {
         self.pool_wait.with_label_values(&[pool]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn slot(&self, outcome: &str) {
+        self.slots.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn told_marks(&self, outcome: &str) -> IntCounter {

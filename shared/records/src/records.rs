@@ -19,14 +19,15 @@ use crate::connection::Connections;
 use crate::create::{Create, NewRow};
 use crate::load::{LoadChallenges, LoadDevices, LoadUsers};
 use crate::metrics::RecordsMetrics;
+use crate::pacing::TakeSlots;
 use crate::retelling::Retelling;
 use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::{Portals, Upkeep};
 use crate::{
-    AuditRow, Cause, Committed, Created, DeviceRecord, Error, Guess, GuessLimit, Lane, Line, NewUser, Note,
-    Settings, Standing, Storage, Stored, ToldCursor, Transition, administration, history, migrations, phones,
-    pins, standing, storage,
+    AuditRow, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Error, Guess, GuessLimit, Lane,
+    Line, NewUser, Note, PacedCarrier, Place, Settings, Slot, SlotAsk, Standing, Storage, Stored, ToldCursor,
+    Transition, administration, history, migrations, pacing, phones, pins, standing, storage,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -45,6 +46,7 @@ struct Inner {
     creates: Batches<Create>,
     urgent: Batches<Commit>,
     bulk: Batches<Commit>,
+    slots: Batches<TakeSlots>,
     told: ToldMarks,
     sweeps: Sweeps,
     portals: Portals,
@@ -79,6 +81,7 @@ impl Records {
             Batches::start(unit, limits, metrics.clone(), context)
         };
         let create = Create { connections: connections.clone(), metrics: metrics.clone() };
+        let slots = TakeSlots { connections: connections.clone(), metrics: metrics.clone() };
         let portals = Portals::default();
         let inner = Inner {
             users: Batches::start(LoadUsers(connections.clone()), limits, metrics.clone(), context),
@@ -87,6 +90,7 @@ impl Records {
             creates: Batches::start(create, limits, metrics.clone(), context),
             urgent: commit(Lane::Urgent),
             bulk: commit(Lane::Bulk),
+            slots: Batches::start(slots, limits, metrics.clone(), context),
             told: ToldMarks::start(connections.clone(), metrics.clone(), context),
             sweeps: Sweeps::new(connections.clone(), metrics.clone()),
             portals: portals.clone(),
@@ -155,6 +159,36 @@ impl Records {
             Lane::Urgent => self.0.urgent.ask(step).await,
             Lane::Bulk => self.0.bulk.ask(step).await,
         }
+    }
+
+    /// A slot for a call, or a place among those who wait for their turn at its carrier. Batched. Asking again is harmless
+    /// to who waits.
+    pub async fn take_slot(&self, ask: SlotAsk) -> Result<Slot, Error> {
+        self.0.slots.ask(ask).await
+    }
+
+    /// Slots for those whose turn it is at the carrier, `most` at once; the places in `done` are given up. Whoever is handed
+    /// out is handed out again after twelve seconds, unless its place is given up by then.
+    pub async fn claim_slots(
+        &self,
+        carrier: &PacedCarrier,
+        most: usize,
+        done: &[Place],
+    ) -> Result<Vec<Claimed>, Error> {
+        pacing::claim(&self.0.connections, carrier, most, done).await
+    }
+
+    /// Every carrier that was ever dialed by, with its rate and who waits.
+    pub async fn carriers(&self) -> Result<Vec<CarrierRate>, Error> {
+        let _place = self.beside("reading the carriers").await?;
+        pacing::carriers(&self.0.connections).await
+    }
+
+    /// Changes a carrier's calls per second, 1 to 10,000, for the whole fleet and at once. `false` where there is no such
+    /// carrier.
+    pub async fn set_rate(&self, carrier: &str, calls_per_second: u16, cause: &Cause) -> Result<bool, Error> {
+        let _place = self.beside("changing a carrier's rate").await?;
+        pacing::set_rate(&self.0.connections, carrier, calls_per_second, cause).await
     }
 
     /// What the database has written so far. For benchmarks.

@@ -108,7 +108,11 @@ impl Cause {
         Self { by: By::Operator, reason: reason.to_owned() }
     }
 
-    const fn who(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    pub(crate) const fn who(&self) -> &'static str {
         match self.by {
             By::Person(_) => "person",
             By::Operator => "operator",

@@ -31,7 +31,10 @@ impl Scratch {
         Records::migrate(&settings).await.expect("the migrations apply to an empty schema");
         let options = format!("-c search_path={} -c lock_timeout=5000", settings.schema);
         let pool = pool(&settings, 4, &options).expect("the settings are valid");
-        Self { settings, pool }
+        let scratch = Self { settings, pool };
+        // A process makes them too, but on a busy machine its first try may be cut off.
+        scratch.sql("SELECT make_partitions(3)").await;
+        scratch
     }
 
     /// The settings that lead to the schema.

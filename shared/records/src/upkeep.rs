@@ -32,6 +32,8 @@ const NOW: &str = "SELECT fleet_now()";
 const PORTALS: &str = "SELECT name, title, audiences, policy FROM portals";
 const MAKE_PARTITIONS: &str = "SELECT make_partitions($1)";
 const DROP_PARTITIONS: &str = "SELECT drop_partitions($1)";
+/// Who waits for a carrier that nobody dials by any more would stay for ever.
+const FORGET_WAITING: &str = "DELETE FROM waiting_calls WHERE begin_by < fleet_now() - interval '1 hour'";
 
 type ByName = HashMap<PortalName, Arc<Portal>>;
 
@@ -177,6 +179,7 @@ impl Upkeep {
         let mut session = self.connections.durable().await?;
         session.query(MAKE_PARTITIONS, &[&DAYS_AHEAD]).await?;
         session.query(DROP_PARTITIONS, &[&i32::from(self.days_kept)]).await?;
+        session.query(FORGET_WAITING, &[]).await?;
         Ok(())
     }
 }

@@ -16,6 +16,10 @@ pub const DEFAULTS: &str = include_str!("../settings.toml");
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// What operators and metrics call the carrier.
+    pub name: String,
+    /// Calls that the whole fleet gives the carrier in a second, where nobody has set a rate yet.
+    pub calls_per_second: u16,
     /// Where the API is.
     pub base_url: String,
     /// The account's SID.
@@ -59,6 +63,7 @@ impl Settings {
     /// The profile that these settings describe. Fails as [`Settings::check`] does.
     pub fn profile(&self) -> Result<Profile, NotAllowed> {
         self.check_durations()?;
+        self.check_pace()?;
         Ok(Profile {
             base_url: self.parsed_base_url()?,
             account_sid: self.checked_account_sid()?,
@@ -90,6 +95,17 @@ impl Settings {
                 "twilio.connect_timeout",
                 "100ms to 10s, below twilio.request_timeout",
             ));
+        }
+        Ok(())
+    }
+
+    fn check_pace(&self) -> Result<(), NotAllowed> {
+        let of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=32).contains(&self.name.len()) || !self.name.bytes().all(of_name) {
+            return Err(NotAllowed::new("twilio.name", "1 to 32 of a-z, 0-9 and '-'"));
+        }
+        if !(1..=10_000).contains(&self.calls_per_second) {
+            return Err(NotAllowed::new("twilio.calls_per_second", "1 to 10000"));
         }
         Ok(())
     }
@@ -169,6 +185,8 @@ pub(crate) mod tests {
     /// Settings of an account that does not exist.
     pub(crate) fn settings(base_url: &str) -> Settings {
         Settings {
+            name: "twilio".into(),
+            calls_per_second: 1,
             base_url: base_url.into(),
             account_sid: "AC00000000000000000000000000000001".into(),
             auth_token: "4f9c1d7e2ab84c06b3d5e8f7a1902c6d".into(),
@@ -196,7 +214,11 @@ pub(crate) mod tests {
     #[test]
     fn every_bad_value_is_refused_by_name() {
         type Change = fn(&mut Settings);
-        let cases: [(&str, Change); 13] = [
+        let cases: [(&str, Change); 17] = [
+            ("twilio.name", |s| s.name = "".into()),
+            ("twilio.name", |s| s.name = "Twilio".into()),
+            ("twilio.calls_per_second", |s| s.calls_per_second = 0),
+            ("twilio.calls_per_second", |s| s.calls_per_second = 10_001),
             ("twilio.base_url", |s| s.base_url = "api.twilio.com".into()),
             ("twilio.base_url", |s| s.base_url = "ftp://api.twilio.com".into()),
             ("twilio.base_url", |s| s.base_url = "https://user:pw@api.twilio.com".into()),

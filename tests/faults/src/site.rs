@@ -204,6 +204,7 @@ fn environment(
         ("FLEET_TWILIO__BASE_URL", simulator_url.clone()),
         ("FLEET_TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000001".into()),
         ("FLEET_TWILIO__AUTH_TOKEN", "simulator-auth-token".into()),
+        ("FLEET_TWILIO__CALLS_PER_SECOND", "10000".into()),
         ("FLEET_TWILIO__CALLER_IDS", "[\"+19195550100\"]".into()),
         ("FLEET_FCM__BASE_URL", simulator_url),
         ("FLEET_FCM__CREDENTIALS", credentials.display().to_string()),

@@ -127,6 +127,7 @@ impl Handler for Answer {
             result: ChallengeResult::Pending,
             progress: Progress::Ringing,
             reason: None,
+            retry_after_s: None,
             assurance: None,
             purpose: Purpose::SignIn,
             challenge_id: request.challenge_id,

@@ -76,7 +76,14 @@ fn challenge(
 
 fn ended(mut challenge: Challenge, reason: Reason, assurance: Option<Assurance>) -> Challenge {
     let version = challenge.version;
-    challenge.live.end = Some(End { reason, assurance, at: at(21_613), version, device: None });
+    challenge.live.end = Some(End {
+        reason,
+        assurance,
+        at: at(21_613),
+        version,
+        device: None,
+        retry_after_s: (reason == Reason::Throttled).then_some(7),
+    });
     challenge
 }
 

@@ -34,6 +34,7 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         Event::Opened => opened(next, now),
         Event::Decided { device, decision } => decided(next, *device, *decision, now),
         Event::Dial { .. }
+        | Event::NoSlot { .. }
         | Event::Placed { .. }
         | Event::NotPlaced { .. }
         | Event::Unclear { .. }

@@ -14,6 +14,7 @@ use core::time::Duration;
 pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
     match event {
         Event::Dial { step, caller_id, check_after } => dial(next, *step, caller_id, (*check_after, now)),
+        Event::NoSlot { step, retry_after } => no_slot(next, *step, (*retry_after, now)),
         Event::Placed { attempt, sid, queue, check_after } => {
             placed(next, (*attempt, sid), (*queue, *check_after), now)
         }
@@ -84,6 +85,32 @@ fn dial(
     Ok(())
 }
 
+/// The step is over before it began; the next one may still be gone in time.
+fn no_slot(next: &mut Challenge, step: u8, (retry_after, now): (Duration, Timestamp)) -> Result<(), Refused> {
+    if !next.is_open() {
+        return Err(Refused::Ended);
+    }
+    if next.live.step != step || next.current_step().is_none_or(|step| step.channel() != Channel::Voice) {
+        return Err(Refused::OutOfPlace);
+    }
+    match next.live_attempt().map(|attempt| (attempt.number, attempt.state)) {
+        None => {}
+        Some((number, AttemptState::Reserved)) => close(next, number, Reason::Throttled, now),
+        Some(_) => return Err(Refused::Unchanged),
+    }
+    go_on(next, Reason::Throttled, now);
+    throttled(next, retry_after);
+    Ok(())
+}
+
+/// Says when to try again, where the challenge has ended for want of a turn.
+fn throttled(next: &mut Challenge, retry_after: Duration) {
+    if let Some(end) = next.live.end.as_mut().filter(|end| end.reason == Reason::Throttled) {
+        let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
+        end.retry_after_s = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+    }
+}
+
 /// The attempt, if its call may exist. That of a fenced one may: it was given up because nobody knew.
 pub(super) fn ringing(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
     let attempt = find(next, number)?;
@@ -126,7 +153,8 @@ fn not_placed(
         Some(at)
             if next.is_open()
                 && is_worth_beginning(next, at)
-                && count_of_step(next, |_| true) < MAX_ATTEMPTS =>
+                && count_of_step(next, |attempt| attempt.reason != Some(Reason::Throttled))
+                    < MAX_ATTEMPTS =>
         {
             reserve(next, Some(at), now);
         }
@@ -163,7 +191,9 @@ fn placed(
         return if bound { Ok(()) } else { Err(Refused::Unchanged) };
     }
     if too_late && !queue.is_zero() {
-        return give_up(next, number, Reason::Throttled, now);
+        give_up(next, number, Reason::Throttled, now)?;
+        throttled(next, queue);
+        return Ok(());
     }
     attempt.state = AttemptState::Placed;
     attempt.looks = 0;

@@ -187,6 +187,7 @@ fn a_call_that_would_leave_the_providers_queue_too_late_is_given_up_and_its_end_
         assert_eq!((attempt.reason, attempt.sid.as_deref()), (Some(Reason::Throttled), Some(SID)));
         let end = given_up.live.end.as_ref().unwrap();
         assert_eq!((given_up.result(), end.reason), (ChallengeResult::Denied, Reason::Throttled));
+        assert_eq!(end.retry_after_s, u32::try_from(longest + 1).ok(), "as long as the queue is");
         assert_eq!(owed(&given_up), [Effect::HangUp { attempt: 1, sid: SID.into() }]);
         let prompted = Event::Prompted { attempt: 1, sid: SID.into() };
         assert_eq!(step(&given_up, &prompted, at(2)), Err(Refused::Ended), "it is never prompted");
@@ -201,4 +202,41 @@ fn a_queue_at_the_provider_leads_on_to_the_next_step_and_says_nothing_of_a_call_
     assert_eq!(owed(&next), [Effect::Push, Effect::HangUp { attempt: 1, sid: SID.into() }]);
     let ringing = play(&dialing, &Event::Ringing { attempt: 1, sid: SID.into() }, 1);
     assert_eq!(step(&ringing, &placed(3_600), at(1)), Err(Refused::Unchanged));
+}
+
+#[test]
+fn a_call_that_keeps_missing_its_turn_is_tried_again_until_the_deadline() {
+    let mut challenge = opened(&[Channel::Voice], false);
+    for attempt in 1..=6 {
+        let seconds = u64::from(attempt) * 2;
+        challenge = play(&challenge, &dial(), seconds);
+        let missed = Event::NotPlaced {
+            attempt,
+            reason: Reason::Throttled,
+            provider_code: None,
+            again_after: Some(Duration::ZERO),
+        };
+        challenge = play(&challenge, &missed, seconds);
+        assert!(challenge.is_open());
+    }
+    let expired = play(&challenge, &Event::Expire, ANSWER_BY_S);
+    assert_eq!(expired.live.end.as_ref().unwrap().reason, Reason::NoResponse);
+}
+
+#[test]
+fn a_turn_that_would_come_too_late_leads_on_to_the_next_step_or_says_when_to_try_again() {
+    let late = Event::NoSlot { step: 0, retry_after: Duration::from_millis(2_001) };
+    let next = play(&opened(&[Channel::Voice, Channel::Push], false), &late, 1);
+    assert_eq!(owed(&next), [Effect::Push]);
+    assert_eq!(step(&next, &late, at(2)), Err(Refused::OutOfPlace), "it was for another step");
+    let ended = play(&opened(&[Channel::Voice], false), &late, 1);
+    let end = ended.live.end.as_ref().unwrap();
+    assert_eq!(
+        (end.reason, end.retry_after_s),
+        (Reason::Throttled, Some(3)),
+        "in whole seconds, never too early"
+    );
+    assert_eq!(owed(&ended), []);
+    let dialing = play(&opened(&[Channel::Voice], false), &dial(), 0);
+    assert_eq!(step(&dialing, &late, at(1)), Err(Refused::Unchanged), "it has its turn already");
 }

@@ -249,6 +249,7 @@ fn of_calls() -> Vec<(&'static str, Event)> {
     vec![
         ("dial", dial()),
         ("dial of another step", Event::Dial { step: 1, caller_id: caller_id(), check_after: second }),
+        ("no slot", Event::NoSlot { step: 0, retry_after: second }),
         ("placed", placed(0)),
         ("placed in a long queue", placed(600)),
         (

@@ -47,6 +47,7 @@ fn on(mut event: Event, number: u8) -> Event {
         | Event::PushFailed { attempt, .. }
         | Event::Check { attempt } => *attempt = number,
         Event::Dial { .. }
+        | Event::NoSlot { .. }
         | Event::Send { .. }
         | Event::Opened
         | Event::Decided { .. }

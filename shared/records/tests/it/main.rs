@@ -5,6 +5,7 @@
 mod commits;
 mod enrolled;
 mod fixtures;
+mod pacing;
 mod plans;
 mod processes;
 mod standing;
