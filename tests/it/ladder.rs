@@ -7,7 +7,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// The rung of each crate; a crate imports from lower rungs only.
 const RUNGS: &[(u8, &[&str])] = &[
     (0, &["fleet-domain"]),
-    (1, &["fleet-contracts", "fleet-settings", "fleet-lifecycle"]),
+    (1, &["fleet-contracts", "fleet-settings", "fleet-lifecycle", "fleet-prompts"]),
     // These two are imported by everything above, and read settings and the stop themselves.
     (2, &["fleet-keys", "fleet-telemetry"]),
     (3, &["fleet-broker", "fleet-outcomes", "fleet-records", "fleet-twilio"]),

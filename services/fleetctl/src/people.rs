@@ -123,6 +123,7 @@ fn portal(entry: PortalEntry) -> Result<Portal, String> {
     let name =
         PortalName::parse(&entry.name).map_err(|rule| format!("portal {:?}: name {rule}", entry.name))?;
     entry.policy.check().map_err(|rule| format!("portal {name}: {rule}"))?;
+    fleet_prompts::lint(&entry.policy.prompt_texts).map_err(|rule| format!("portal {name}: {rule}"))?;
     Ok(Portal { name, title: entry.title, audiences: entry.audiences, policy: entry.policy })
 }
 
@@ -220,6 +221,12 @@ mod tests {
             (
                 "[[portal]]\nname = \"a\"\ntitle = \"\"\naudiences = []\npolicy = { ring_s = 90 }".to_owned(),
                 "portal a: policy field `ring_s` must be 5 to 60 seconds",
+            ),
+            (
+                "[[portal]]\nname = \"a\"\ntitle = \"\"\naudiences = []\n\
+                 policy.prompt_texts.es-MX.greeting = \"Hola, {user}.\""
+                    .to_owned(),
+                "portal a: prompt_texts.es-MX.greeting may hold organisation and pound in braces and no other brace",
             ),
             ("[[user]]\n\nname = \"ann\"".to_owned(), "line 3: unknown field `name`"),
             (user("[[portal"), "line 5: "),

@@ -1,8 +1,9 @@
 //! What all routes share.
 
-use fleet_domain::{Challenge, Effect};
+use fleet_domain::{Challenge, Effect, Policy, Portal, PortalName};
 use fleet_engine::{Applied, Engine};
 use fleet_keys::constant_time_eq;
+use fleet_prompts::{Prompt, Utterance};
 use fleet_twilio::Profile;
 
 use crate::Settings;
@@ -24,6 +25,16 @@ impl Gateway {
     pub(crate) fn is_number(&self, challenge: &Challenge, digits: &str) -> Option<bool> {
         let expected = challenge.request.number_match?;
         Some(constant_time_eq(&self.engine.number_hash(&challenge.key, digits), &expected))
+    }
+
+    /// What a call of this challenge says.
+    pub(crate) fn prompt(&self, challenge: &Challenge, utterance: Utterance) -> Prompt {
+        let name = &challenge.key.portal;
+        match self.engine.records().portal(name) {
+            Some(portal) => fleet_prompts::say(utterance, &challenge.request.locale, &portal),
+            // Registered no more, or not read yet: its name says more than silence.
+            None => fleet_prompts::say(utterance, &challenge.request.locale, &unregistered(name)),
+        }
     }
 
     /// Hands what is owed after a commit to the workers that can do it.
@@ -52,6 +63,15 @@ impl Gateway {
                 tracing::warn!(challenge = %key, owed = what, "not handed over in time; left to the sweep");
             }
         }
+    }
+}
+
+fn unregistered(name: &PortalName) -> Portal {
+    Portal {
+        name: name.clone(),
+        title: name.as_str().to_owned(),
+        audiences: Vec::new(),
+        policy: Policy::default(),
     }
 }
 

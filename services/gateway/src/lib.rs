@@ -6,7 +6,6 @@ mod gateway;
 mod impatient;
 mod metrics;
 mod pins;
-mod prompts;
 mod routes;
 mod server;
 mod settings;

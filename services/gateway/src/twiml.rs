@@ -6,8 +6,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-
-use crate::prompts::Prompt;
+use fleet_prompts::Prompt;
 
 const HANG_UP: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Hangup/></Response>";
 
@@ -71,17 +70,20 @@ impl IntoResponse for Twiml {
 
 #[cfg(test)]
 mod tests {
-    use fleet_domain::{Question, Reason};
     use roxmltree::Document;
 
     use super::*;
-    use crate::prompts;
+
+    fn prompt(first: &str) -> Prompt {
+        let sentences = [first, "Press the pound key.", "Or hang up."];
+        Prompt { language: "es-ES", sentences: sentences.map(str::to_owned).into() }
+    }
 
     const URL: &str = "https://mfa.example.org/twilio/calls/vpn/1/2/t/input/1";
 
     #[test]
     fn a_question_gathers_up_to_the_pound_key_and_posts_even_nothing() {
-        let prompt = prompts::greeting("en-US", "Example", Question::Key);
+        let prompt = prompt("Hello.");
         let twiml = Twiml::ask(&prompt, URL, Duration::from_secs(8));
         let document = Document::parse(&twiml.0).unwrap();
         let verbs: Vec<_> = document.root_element().children().filter(roxmltree::Node::is_element).collect();
@@ -108,10 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_title_stays_text() {
-        for title in ["\"]]><Dial>+1</Dial>", "</Say></Gather><Dial/>", "&amp;&#0;<!--", "'\u{1}\u{7f}\u{0}"]
-        {
-            let prompt = prompts::greeting("en-US", title, Question::Number);
+    fn a_hostile_text_stays_text() {
+        for text in ["\"]]><Dial>+1</Dial>", "</Say></Gather><Dial/>", "&amp;&#0;<!--", "'<![CDATA["] {
+            let prompt = prompt(text);
             let twiml = Twiml::ask(&prompt, "https://h/?a=1&b=\"<2>'", Duration::from_secs(1));
             let document = Document::parse(&twiml.0).unwrap();
             let names: Vec<_> = document
@@ -119,7 +120,7 @@ mod tests {
                 .filter(roxmltree::Node::is_element)
                 .map(|node| node.tag_name().name())
                 .collect();
-            assert_eq!(names, ["Response", "Gather", "Say", "Say", "Say", "Redirect"], "{title}");
+            assert_eq!(names, ["Response", "Gather", "Say", "Say", "Say", "Redirect"], "{text}");
             let said =
                 document.descendants().find(|node| node.has_tag_name("Say")).and_then(|say| say.text());
             assert_eq!(said, Some(prompt.sentences[0].as_str()));
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_other_documents_are_well_formed() {
-        let bye = Twiml::goodbye(&prompts::goodbye("es-ES", Reason::OkKey));
+        let bye = Twiml::goodbye(&prompt("Adiós."));
         for (twiml, last) in
             [(Twiml::hang_up(), "Hangup"), (bye, "Hangup"), (Twiml::again(URL, Duration::ZERO), "Redirect")]
         {

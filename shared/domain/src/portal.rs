@@ -8,6 +8,9 @@ use core::time::Duration;
 use crate::ids::PortalName;
 use crate::words::{Channel, PinRule};
 
+/// What calls say: texts by locale (`es-MX`, or `es` for all of its language) and kind.
+pub type PromptTexts = BTreeMap<String, BTreeMap<String, String>>;
+
 /// A portal, as operations registered it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Portal {
@@ -49,6 +52,9 @@ pub struct Policy {
     pub locale: String,
     /// What to tell a user whose challenge failed, by locale.
     pub help: BTreeMap<String, String>,
+    /// What its calls say in its own words; `fleet-prompts` has the rest, and the rules.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompt_texts: PromptTexts,
 }
 
 impl Default for Policy {
@@ -66,6 +72,7 @@ impl Default for Policy {
             prompts: 3,
             locale: "en-US".into(),
             help: BTreeMap::new(),
+            prompt_texts: PromptTexts::new(),
         }
     }
 }

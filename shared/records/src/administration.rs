@@ -1,5 +1,7 @@
 //! What operators, the demo and the benchmark write: portals and users.
 
+use std::sync::Arc;
+
 use fleet_domain::{Portal, UserId};
 use fleet_keys::Keys;
 use uuid::Uuid;
@@ -34,7 +36,8 @@ FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[]) AS d(id
 const RETIRE_TOKEN: &str = "UPDATE devices SET push_token = NULL WHERE id = $1 AND push_token = $2";
 
 pub(crate) async fn put_portal(connections: &Connections, portal: &Portal) -> Result<(), Error> {
-    portal.policy.check().map_err(|error| Error::Rejected(std::sync::Arc::new(error)))?;
+    portal.policy.check().map_err(|error| Error::Rejected(Arc::new(error)))?;
+    fleet_prompts::lint(&portal.policy.prompt_texts).map_err(|error| Error::Rejected(Arc::new(error)))?;
     let policy = tokio_postgres::types::Json(&portal.policy);
     let params: Params<'_> = &[&portal.name.as_str(), &portal.title, &portal.audiences, &policy];
     write(connections, (PUT_PORTAL, params), "storing a portal").await

@@ -16,6 +16,7 @@ mod note;
 mod pacing;
 mod phones;
 mod pins;
+mod portals;
 mod records;
 mod retelling;
 mod row;

@@ -20,10 +20,11 @@ use crate::create::{Create, NewRow};
 use crate::load::{LoadChallenges, LoadDevices, LoadUsers};
 use crate::metrics::RecordsMetrics;
 use crate::pacing::TakeSlots;
+use crate::portals::Portals;
 use crate::retelling::Retelling;
 use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
-use crate::upkeep::{Portals, Upkeep};
+use crate::upkeep::Upkeep;
 use crate::{
     AuditRow, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Error, Guess, GuessLimit, Lane,
     Line, NewUser, Note, PacedCarrier, Place, Settings, Slot, SlotAsk, Standing, Storage, Stored, ToldCursor,

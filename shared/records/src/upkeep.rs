@@ -1,20 +1,19 @@
 //! What every process does again and again: follow the database's clock, read the portals, keep partitions.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use fleet_domain::{Policy, Portal, PortalName, Timestamp};
+use fleet_domain::Timestamp;
 use fleet_lifecycle::{Clock, Context};
 use fleet_telemetry::ReadyFlag;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::Row;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::connection::Connections;
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 use crate::metrics::RecordsMetrics;
+use crate::portals::Portals;
 use crate::sql_time::SqlTime;
 
 /// Between two measurements of the clock, and two readings of the portals.
@@ -29,56 +28,10 @@ const ROUND_TRIPS: usize = 3;
 const DAYS_AHEAD: i32 = 3;
 
 const NOW: &str = "SELECT fleet_now()";
-const PORTALS: &str = "SELECT name, title, audiences, policy FROM portals";
 const MAKE_PARTITIONS: &str = "SELECT make_partitions($1)";
 const DROP_PARTITIONS: &str = "SELECT drop_partitions($1)";
 /// Who waits for a carrier that nobody dials by any more would stay for ever.
 const FORGET_WAITING: &str = "DELETE FROM waiting_calls WHERE begin_by < fleet_now() - interval '1 hour'";
-
-type ByName = HashMap<PortalName, Arc<Portal>>;
-
-/// The registered portals, as of the last second.
-#[derive(Clone, Default)]
-pub(crate) struct Portals {
-    /// None until they were read for the first time. A std lock: it is never held over an await.
-    known: Arc<RwLock<Option<ByName>>>,
-}
-
-impl Portals {
-    pub(crate) fn get(&self, name: &PortalName) -> Option<Arc<Portal>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(name).cloned()
-    }
-
-    pub(crate) fn are_known(&self) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    pub(crate) async fn refresh(&self, connections: &Connections) -> Result<(), Fault> {
-        let rows = connections.read(PORTALS, &[]).await?;
-        let portals = rows.iter().filter_map(|row| match portal_of(row) {
-            Ok(portal) => Some((portal.name.clone(), Arc::new(portal))),
-            Err(error) => {
-                let name: &str = row.get(0);
-                error!(portal = name, error = error.in_full(), "a portal's row can't be used");
-                None
-            }
-        });
-        let portals = portals.collect();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(portals);
-        Ok(())
-    }
-}
-
-fn portal_of(row: &Row) -> Result<Portal, Error> {
-    let policy: tokio_postgres::types::Json<Policy> = row.try_get(3).map_err(Error::corrupt)?;
-    policy.0.check().map_err(Error::corrupt)?;
-    Ok(Portal {
-        name: PortalName::parse(row.get(0)).map_err(Error::corrupt)?,
-        title: row.get(1),
-        audiences: row.get(2),
-        policy: policy.0,
-    })
-}
 
 /// Everything that upkeep works with.
 #[derive(Clone)]

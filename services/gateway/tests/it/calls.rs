@@ -81,7 +81,7 @@ async fn a_call_is_confirmed_with_the_pound_key() {
     assert!(fleet.stored(&key).await.is_open());
 
     let last = fleet.call(&next_input, &[("Digits", ""), ("FinishedOnKey", "#")]).await;
-    let goodbye = [("Say", "Thank you."), ("Say", "You are confirmed."), ("Say", "Goodbye."), ("Hangup", "")];
+    let goodbye = [("Say", "Thank you. You are confirmed. Goodbye."), ("Hangup", "")];
     assert_verbs(&last, &goodbye);
     let approved = fleet.stored(&key).await;
     let end = approved.live.end.clone().unwrap();
@@ -110,7 +110,7 @@ async fn the_number_on_the_screen_approves_and_another_does_not() {
     let (input, _) = gather(&fleet.call(&input, &[("Digits", ""), ("FinishedOnKey", "#")]).await);
     assert_eq!(fleet.stored(&key).await.live.tries, 1);
     let last = fleet.call(&input, &[("Digits", "42"), ("FinishedOnKey", "#")]).await;
-    assert_eq!(verbs(&last)[0].1, "Thank you.");
+    assert_eq!(verbs(&last)[0].1, "Thank you. You are confirmed. Goodbye.");
     let end = fleet.stored(&key).await.live.end.unwrap();
     assert_eq!((end.reason, end.assurance), (Reason::OkNumberMatch, Some(Assurance::NumberMatch)));
     fleet.end().await;
@@ -126,7 +126,10 @@ async fn wrong_numbers_end_with_a_goodbye() {
     }
     let last = fleet.call(&input, &[("Digits", "44"), ("FinishedOnKey", "#")]).await;
     let verbs = verbs(&last);
-    assert_eq!(verbs[0].1, "That was not the number on your screen.");
+    assert_eq!(
+        verbs[0].1,
+        "That was not the number on your screen. If this is you, please sign in again. Goodbye."
+    );
     assert_eq!(verbs.last().unwrap().0, "Hangup");
     assert_eq!(fleet.stored(&key).await.live.end.unwrap().reason, Reason::NumberMismatch);
     fleet.end().await;
@@ -141,7 +144,7 @@ async fn a_call_that_nobody_waits_for_is_hung_up() {
     assert_eq!(fleet.stored(&key).await.live.attempts[0].sid.as_deref(), Some(SID), "the call is known now");
     let input = fleet.engine.links().input_url(&key, 1, 1);
     let last = fleet.call(&input, &[("FinishedOnKey", "#")]).await;
-    assert_eq!(verbs(&last)[0].1, "This sign-in is over.");
+    assert_eq!(verbs(&last)[0].1, "This sign-in is over. There is nothing left to confirm. Goodbye.");
     assert_eq!(fleet.stored(&key).await.live.end.unwrap().reason, Reason::CallerCanceled);
     fleet.end().await;
 }

@@ -7,4 +7,5 @@ mod calls;
 mod connections;
 mod hostile;
 mod pins;
+mod prompts;
 mod support;

@@ -62,7 +62,7 @@ async fn s15_the_right_pin_approves_and_forgets_the_wrong_ones_before() {
     assert_eq!(standing.wrong_calls, 1);
     let (input, _) = gather(&press(&fleet, &input, "").await);
     let last = press(&fleet, &input, PIN).await;
-    assert_eq!(verbs(&last)[0].1, "Thank you.");
+    assert_eq!(verbs(&last)[0].1, "Thank you. You are confirmed. Goodbye.");
     assert_eq!(ended(&fleet, &key).await, (Reason::OkPin, Some(Assurance::Pin)));
     assert_eq!((pins(&fleet, "wrong"), pins(&fleet, "right")), (1, 1));
     let standing = fleet.engine.records().standing(&UserId::parse("ada").unwrap()).await.unwrap().unwrap();
@@ -80,7 +80,10 @@ async fn s15_three_wrong_pins_deny_and_count_as_one_wrong_call() {
         (input, _) = gather(&press(&fleet, &input, digits).await);
     }
     let last = verbs(&press(&fleet, &input, "82500").await);
-    assert_eq!((last[0].1.as_str(), last.last().unwrap().0.as_str()), ("That was not your PIN.", "Hangup"));
+    assert_eq!(
+        (last[0].1.as_str(), last.last().unwrap().0.as_str()),
+        ("That was not your PIN. If this is you, please sign in again. Goodbye.", "Hangup")
+    );
     assert_eq!(ended(&fleet, &key).await, (Reason::PinMismatch, None));
     let standing = fleet.engine.records().standing(&UserId::parse("ada").unwrap()).await.unwrap().unwrap();
     assert_eq!(standing.wrong_calls, 1);
@@ -95,7 +98,7 @@ async fn s16_a_pin_without_its_pound_key_is_asked_for_again_and_then_denied() {
         (input, _) = gather(&fleet.call(&input, &[("Digits", PIN), ("FinishedOnKey", "")]).await);
     }
     let last = verbs(&fleet.call(&input, &[("Digits", PIN), ("FinishedOnKey", "")]).await);
-    assert_eq!(last[0].1, "Nothing was confirmed.");
+    assert_eq!(last[0].1, "Nothing was confirmed. If this is you, please sign in again. Goodbye.");
     assert_eq!(ended(&fleet, &key).await, (Reason::TerminatorMissing, None));
     assert_eq!(pins(&fleet, "right"), 0, "nothing was compared");
     fleet.end().await;
@@ -135,7 +138,10 @@ async fn a_pin_that_is_too_old_is_told_so_only_to_whoever_knows_it() {
     let scratch = fleet.scratch.as_ref().unwrap();
     scratch.sql("UPDATE users SET pin_set_at = fleet_now() - interval '31 days'").await;
     let (input, _) = gather(&press(&fleet, &input, "1234").await);
-    assert_eq!(verbs(&press(&fleet, &input, PIN).await)[0].1, "Your PIN is too old.");
+    assert_eq!(
+        verbs(&press(&fleet, &input, PIN).await)[0].1,
+        "Your PIN is too old. Please set a new one in the portal. Goodbye."
+    );
     assert_eq!(ended(&fleet, &key).await, (Reason::PinExpired, None));
     fleet.end().await;
 }
@@ -244,7 +250,10 @@ async fn a1_fraud_is_reported_and_confirmed_before_a_pin_and_after_it() {
         let (input, _) = gather(&press(&fleet, &input, "").await);
         assert!(fleet.stored(&key).await.is_open(), "it was not confirmed");
         let (input, _) = gather(&press(&fleet, &input, "0").await);
-        assert_eq!(verbs(&press(&fleet, &input, "1").await)[0].1, "Your report was taken.");
+        assert_eq!(
+            verbs(&press(&fleet, &input, "1").await)[0].1,
+            "Your report was taken. This sign-in was stopped. Goodbye."
+        );
         assert_eq!(ended(&fleet, &key).await, (Reason::FraudReported, None));
 
         let records = fleet.engine.records();
@@ -290,7 +299,10 @@ async fn a9_a_number_is_never_called_again_once_that_is_confirmed() {
     let (key, input, _) = prompted(&fleet, Policy::default(), None).await;
     let (input, said) = gather(&press(&fleet, &input, "9").await);
     assert_eq!(said[0], "To end all such calls to this number, press 1, then the pound key.");
-    assert_eq!(verbs(&press(&fleet, &input, "1").await)[0].1, "This number is not called any more.");
+    assert_eq!(
+        verbs(&press(&fleet, &input, "1").await)[0].1,
+        "This number is not called any more. This sign-in was stopped. Goodbye."
+    );
     assert_eq!(ended(&fleet, &key).await, (Reason::NumberOptedOut, None));
     let began = tokio::time::Instant::now();
     let ada = UserId::parse("ada").unwrap();

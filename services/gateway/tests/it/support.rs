@@ -141,9 +141,14 @@ impl Fleet {
 
     /// Registers the portal with this policy.
     pub(crate) async fn policy(&self, policy: Policy) {
+        self.put_policy(policy).await.unwrap();
+    }
+
+    /// Registers the portal with this policy, if it may have it.
+    pub(crate) async fn put_policy(&self, policy: Policy) -> Result<(), fleet_records::Error> {
         let policy = Policy { approve_only: true, ..policy };
         let portal = Portal { name: portal(), title: TITLE.into(), audiences: vec!["staff".into()], policy };
-        self.engine.records().put_portal(&portal).await.unwrap();
+        self.engine.records().put_portal(&portal).await
     }
 
     async fn on(

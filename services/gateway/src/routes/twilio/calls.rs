@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use fleet_domain::{Challenge, Event, Question, Refused};
 use fleet_engine::{Applied, Apply};
 use fleet_lifecycle::{CrashPoint, crash_point};
+use fleet_prompts::Utterance;
 use fleet_records::Actor;
 use fleet_twilio::{AnsweredBy, VoiceRequest};
 
@@ -22,7 +23,6 @@ use super::{CallUrl, SignedForm, TurnedAway};
 use crate::dialogue::{Turn, turn};
 use crate::error::{Because, Setback};
 use crate::gateway::{Gateway, without_effect};
-use crate::prompts;
 use crate::twiml::Twiml;
 
 /// How often the carrier is asked to try again.
@@ -93,17 +93,15 @@ fn is_foreign(applied: &Applied) -> bool {
 
 /// The prompt of a round.
 fn ask(gateway: &Gateway, challenge: &Challenge, attempt: u8, (round, question): (u8, Question)) -> Twiml {
-    let request = &challenge.request;
     let talk = challenge.attempt(attempt).and_then(|attempt| attempt.talk).unwrap_or_default();
-    let prompt = if round <= 1 {
-        let portal = gateway.engine.records().portal(&challenge.key.portal);
-        let title = portal.as_ref().map_or(challenge.key.portal.as_str(), |portal| portal.title.as_str());
-        prompts::greeting(&request.locale, title, question)
+    let utterance = if round <= 1 {
+        Utterance::First(question)
     } else if talk.pin_proved && question == Question::Number {
-        prompts::then_number(&request.locale)
+        Utterance::ThenNumber
     } else {
-        prompts::further(&request.locale, question)
+        Utterance::Again(question)
     };
+    let prompt = gateway.prompt(challenge, utterance);
     let input_url = gateway.engine.links().input_url(&challenge.key, attempt, round);
     Twiml::ask(&prompt, &input_url, gateway.settings.gather_timeout)
 }

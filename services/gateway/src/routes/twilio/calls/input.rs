@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use fleet_domain::{Challenge, Event, Refused};
 use fleet_engine::{Applied, Apply};
 use fleet_lifecycle::{CrashPoint, crash_point};
+use fleet_prompts::Utterance;
 use fleet_records::{Actor, Stored};
 use fleet_settings::ExposeSecret;
 use fleet_twilio::VoiceRequest;
@@ -17,7 +18,6 @@ use super::{answer, ask, in_time};
 use crate::dialogue::{Turn, compares, entry, event, turn};
 use crate::error::{Because, Setback, refused_label};
 use crate::gateway::Gateway;
-use crate::prompts;
 use crate::twiml::Twiml;
 
 /// Idempotent by attempt and round: an entry for an earlier prompt counts nothing and gets the current one.
@@ -80,7 +80,7 @@ fn next_words(gateway: &Gateway, call: &CallUrl, applied: &Applied) -> Twiml {
     let challenge = &applied.stored().challenge;
     match turn(challenge, call.attempt) {
         Turn::Ask { round, question } => ask(gateway, challenge, call.attempt, (round, question)),
-        Turn::Ended(reason) => Twiml::goodbye(&prompts::goodbye(&challenge.request.locale, reason)),
+        Turn::Ended(reason) => Twiml::goodbye(&gateway.prompt(challenge, Utterance::Goodbye(reason))),
         Turn::HangUp => Twiml::hang_up(),
     }
 }
