@@ -1,7 +1,11 @@
-//! Writes everything that is generated: schemas, the settings reference, the list of metrics. `./ops/test`
-//! runs it and fails when that changes a file.
+//! Writes everything that is generated: schemas, and the references of settings, metrics, prompts, reasons and scenarios.
+//! `./ops/test` runs it and fails when that changes a file.
 
+mod demo;
 mod metrics;
+mod prompts;
+mod reasons;
+mod scenarios;
 mod settings;
 
 use std::fs;
@@ -14,8 +18,17 @@ fn main() -> anyhow::Result<()> {
     for (name, text) in fleet_contracts::schemas() {
         write(&root.join("shared/contracts/schemas").join(name), &text)?;
     }
-    write(&root.join("ops/reference/settings.md"), &settings::reference())?;
-    write(&root.join("ops/reference/metrics.md"), &metrics::reference()?)
+    let demo = demo::read()?;
+    for (name, text) in [
+        ("settings.md", settings::reference()),
+        ("metrics.md", metrics::reference()?),
+        ("prompts.md", prompts::reference()?),
+        ("reasons.md", reasons::reference(&demo)?),
+        ("scenarios.md", scenarios::reference(&demo)?),
+    ] {
+        write(&root.join("ops/reference").join(name), &text)?;
+    }
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

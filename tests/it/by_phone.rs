@@ -340,13 +340,13 @@ async fn lost_callbacks_are_made_up_for_by_looking_the_call_up() {
     let fleet = world.start(&ALL).await;
     world.faults(&json!({ "rules": [{ "place": "callback", "fault": "lost" }] })).await;
     let id = world.ask(&world.portal.draft(bob).answer_within(Duration::from_mins(1))).await;
-    let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
+    let outcome = world.outcome_within(id, Duration::from_secs(70)).await;
     assert_eq!(outcome.reason, Some(Reason::Busy));
     assert!(fleet.stop().await);
 }
 
 async fn is_approved_at_the_second_attempt(world: &World, id: ChallengeId) {
-    let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
+    let outcome = world.outcome_within(id, Duration::from_secs(70)).await;
     assert_eq!((outcome.reason, outcome.attempts.len()), (Some(Reason::OkKey), 2));
 }
 
@@ -404,9 +404,36 @@ async fn a_call_whose_answer_and_callbacks_are_lost_is_found_at_the_carrier() {
         ids.push((world.ask(&draft).await, reason));
     }
     for (id, reason) in ids {
-        let outcome = world.portal.wait(id, Duration::from_secs(70)).await.unwrap();
+        let outcome = world.outcome_within(id, Duration::from_secs(70)).await;
         assert_eq!((outcome.reason, outcome.attempts.len()), (Some(reason), 1));
     }
     assert_eq!(world.facts("call_created").await.len(), 2);
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_could_not_be_told_what_to_say_ends_as_a_fault_of_ours() {
+    let mut world = World::new(PEOPLE).await;
+    let alice = world.caller("alice", "+19195550101").await;
+    // Nobody is there: the carrier gets neither TwiML nor rid of a callback.
+    world.set("FLEET_ENGINE__PUBLIC_URL", "http://127.0.0.1:9");
+    let fleet = world.start(&ALL).await;
+    let id = world.ask(&world.portal.draft(alice).answer_within(Duration::from_mins(1))).await;
+    let outcome = world.outcome_within(id, Duration::from_secs(70)).await;
+    assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Failed, Some(Reason::Internal)));
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_that_is_unclear_twice_is_given_up() {
+    let world = World::new(PEOPLE).await;
+    let alice = world.caller("alice", "+19195550101").await;
+    let fleet = world.start(&ALL).await;
+    world.faults(&json!({ "rules": [{ "place": "call_create", "fault": "error_before" }] })).await;
+    let id = world.ask(&world.portal.draft(alice).answer_within(Duration::from_mins(1))).await;
+    let outcome = world.outcome_within(id, Duration::from_secs(70)).await;
+    let end = (outcome.result, outcome.reason, outcome.attempts.len());
+    assert_eq!(end, (ChallengeResult::Failed, Some(Reason::ProviderUnavailable), 2));
+    assert!(world.facts("call_created").await.is_empty());
     assert!(fleet.stop().await);
 }

@@ -1,5 +1,6 @@
 //! The push, from a portal's message to the app's answer.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use fleet_domain::{
@@ -127,5 +128,41 @@ async fn a_push_that_nobody_answers_expires_on_time() {
         "late by {:?}",
         ended_at.since(outcome.answer_by)
     );
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p4_every_way_to_say_no_in_the_app_has_its_outcome() {
+    let mut people = String::new();
+    let mut devices = Vec::new();
+    for (conduct, reason) in [
+        ("denies = \"mistake\"", Reason::UserDeclined),
+        ("denies = \"canceled\"", Reason::UserCanceled),
+        ("denies = \"not_me\"", Reason::FraudReported),
+        ("token_fault = \"UNREGISTERED\"", Reason::DeviceUnregistered),
+    ] {
+        let device = format!("00000000-0000-8000-8000-00000000010{}", devices.len());
+        let (private_key, public_key) = fleet_simulator::new_device_key().unwrap();
+        write!(
+            people,
+            "[[device]]\ndevice_id = \"{device}\"\nuser = \"{reason}\"\nfcm_token = \"{reason}\"\n\
+             private_key = \"{private_key}\"\n{conduct}\n"
+        )
+        .unwrap();
+        devices.push((device, public_key, reason));
+    }
+    let world = World::new(&people).await;
+    let fleet = world.start(&ALL).await;
+    for (device, public_key, reason) in devices {
+        let device = NewDevice {
+            id: fleet_domain::DeviceId::parse(&device).unwrap(),
+            alg: DeviceAlg::Es256,
+            public_key: crate::world::decoded(&public_key),
+            push_token: Some(fleet_domain::PushToken::new(reason.to_string())),
+        };
+        let user = world.user(reason.as_str(), Channel::Push, Vec::new(), vec![device]).await;
+        let id = world.ask(&world.portal.draft(user).answer_within(Duration::from_secs(20))).await;
+        assert_eq!(world.outcome(id).await.reason, Some(reason));
+    }
     assert!(fleet.stop().await);
 }

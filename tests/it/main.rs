@@ -9,6 +9,7 @@ mod ladder;
 mod names;
 mod pacing;
 mod pins;
+mod reasons;
 mod redis_lost;
 mod requests;
 mod restarts;

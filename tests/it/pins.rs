@@ -260,3 +260,15 @@ async fn a2_a_report_that_nobody_followed_up_is_followed_up_by_the_sweep() {
     assert_eq!(world.outcome(challenge.key.id).await.reason, Some(Reason::FraudReported));
     assert!(fleet.stop().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_pin_that_is_too_old_approves_nothing() {
+    let world = World::new(PEOPLE).await;
+    world.register(Policy { pin_days: 30, ..with_pin() }).await;
+    let user = with_pin_of(&world, "peggy", "+19195550101").await;
+    world.scratch.sql("UPDATE users SET pin_set_at = fleet_now() - interval '31 days'").await;
+    let fleet = world.start(&ALL).await;
+    let denied = (ChallengeResult::Denied, Some(Reason::PinExpired), None);
+    assert_eq!(end(&world.challenge(&user).await), denied);
+    assert!(fleet.stop().await);
+}

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fleet_contracts::NumberMatch;
-use fleet_domain::{ChallengeResult, Reason};
+use fleet_domain::{ChallengeResult, Channel, DeviceId, Policy, Reason, Target};
 
-use crate::world::{ALL, PATIENCE, PORTAL, Service, World, keys, until};
+use crate::world::{ALL, PORTAL, Service, World, keys, until};
 
 const DEVICE: &str = "00000000-0000-8000-8000-000000000001";
 
@@ -72,7 +72,7 @@ async fn a_request_that_waited_past_its_deadline_was_never_started() {
     let id = world.ask(&world.portal.draft(frank).answer_within(Duration::from_secs(1))).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let fleet = world.start(&ALL).await;
-    let outcome = world.portal.wait(id, PATIENCE).await.unwrap();
+    let outcome = world.outcome(id).await;
     assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Expired, Some(Reason::NotStarted)));
     assert!(world.facts("push").await.is_empty());
     assert!(fleet.stop().await);
@@ -84,7 +84,7 @@ async fn a_user_who_does_not_exist_and_one_of_another_audience_look_the_same() {
     let stranger = fleet_records::NewUser {
         id: fleet_domain::UserId::parse("stranger").unwrap(),
         audience: "recipients".into(),
-        method: fleet_domain::Channel::Push,
+        method: Channel::Push,
         phones: Vec::new(),
         devices: Vec::new(),
     };
@@ -120,5 +120,24 @@ async fn what_is_stored_of_a_request_does_not_give_its_digits_away() {
         keys(&world.environment).keyed_digest("request_body", &parts),
         "only a key of the fleet tells"
     );
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_the_portal_may_not_use_and_a_device_of_somebody_else_reach_nobody() {
+    let world = World::new("").await;
+    let policy = Policy { channels: vec![Channel::Push], approve_only: true, ..Policy::default() };
+    world.register(policy).await;
+    let frank = world.app_user("frank", &[(DEVICE, "swarm-1")]).await;
+    let fleet = world.start(&ALL).await;
+    let other = Target::Device(DeviceId::parse("00000000-0000-8000-8000-000000000002").unwrap());
+    for (draft, reason) in [
+        (world.portal.draft(frank.clone()).by(Channel::Voice), Reason::MethodNotAllowed),
+        (world.portal.draft(frank).to(other), Reason::NoDevice),
+    ] {
+        let id = world.ask(&draft).await;
+        assert_eq!(world.outcome(id).await.reason, Some(reason));
+    }
+    assert!(world.facts("push").await.is_empty() && world.facts("call_created").await.is_empty());
     assert!(fleet.stop().await);
 }

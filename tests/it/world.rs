@@ -1,13 +1,15 @@
 //! A whole fleet for one test: real RabbitMQ, Redis and PostgreSQL with names of its own, the simulator as
 //! carrier, FCM, phones and apps, and services that are started and stopped like processes.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use fleet_contracts::Outcome;
 use fleet_domain::{
     Challenge, ChallengeId, ChallengeKey, Channel, DeviceId, PhoneKind, PhoneNumber, PhoneRole, Policy,
-    Portal, PortalName, PushToken, UserId,
+    Portal, PortalName, PushToken, Reason, UserId,
 };
 use fleet_engine::Assembly;
 use fleet_keys::Keys;
@@ -44,6 +46,8 @@ pub(crate) struct World {
     pub(crate) environment: Vec<(String, String)>,
     context: Context,
     folder: PathBuf,
+    /// How the challenges of this test ended.
+    ends: Mutex<BTreeSet<Reason>>,
     /// Last, so that the schema outlives what uses it.
     pub(crate) scratch: Scratch,
 }
@@ -139,7 +143,8 @@ impl World {
             client.outcome_jwk = Some(keys(&environment).outcome_jwk());
             PortalClient::start(&client, &context, &Metrics::new()).unwrap()
         };
-        let world = Self { records, portal, simulator_url, environment, context, folder, scratch };
+        let ends = Mutex::default();
+        let world = Self { records, portal, simulator_url, environment, context, folder, ends, scratch };
         world.register(Policy { approve_only: true, ring_s: 20, prompts: 2, ..Policy::default() }).await;
         world
     }
@@ -230,7 +235,14 @@ impl World {
 
     /// The final outcome.
     pub(crate) async fn outcome(&self, id: ChallengeId) -> Outcome {
-        self.portal.wait(id, PATIENCE).await.unwrap_or_else(|error| panic!("{id}: {error}"))
+        self.outcome_within(id, PATIENCE).await
+    }
+
+    /// The final outcome of a challenge that may take longer.
+    pub(crate) async fn outcome_within(&self, id: ChallengeId, patience: Duration) -> Outcome {
+        let outcome = self.portal.wait(id, patience).await.unwrap_or_else(|error| panic!("{id}: {error}"));
+        self.ends.lock().unwrap().extend(outcome.reason);
+        outcome
     }
 
     /// Asks for a challenge of this user by the user's own method, and waits for its outcome.
@@ -281,6 +293,9 @@ impl Drop for World {
     fn drop(&mut self) {
         self.context.stop.request_soft();
         let _ = std::fs::remove_dir_all(&self.folder);
+        if !std::thread::panicking() {
+            crate::reasons::settle(&self.ends.lock().unwrap());
+        }
     }
 }
 
@@ -319,9 +334,13 @@ fn signing_key() -> String {
 }
 
 fn swarm_public_key() -> Vec<u8> {
+    decoded(&fleet_simulator::swarm_public_key().unwrap())
+}
+
+/// The bytes of a public key as the simulator writes it.
+pub(crate) fn decoded(public_key: &str) -> Vec<u8> {
     use base64::Engine as _;
-    let text = fleet_simulator::swarm_public_key().unwrap();
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(public_key).unwrap()
 }
 
 async fn start_simulator(context: &Context, folder: &std::path::Path, gateway_url: &str) -> String {

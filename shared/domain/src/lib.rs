@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod advice;
 mod attempt;
 mod caller_id;
 mod challenge;
@@ -19,6 +20,7 @@ mod time;
 mod user;
 mod words;
 
+pub use advice::Offer;
 pub use attempt::{Attempt, CallerId, Talk, rank};
 pub use caller_id::choose_caller_id;
 pub use challenge::{Challenge, End, Live, Unreadable};

@@ -13,8 +13,8 @@ pub use error::Error;
 pub use fleet_broker::PublishError;
 pub use fleet_contracts::{Invalid, Outcome};
 pub use fleet_domain::{
-    ChallengeId, ChallengeResult, Channel, Context, DeviceId, Field, PortalName, Progress, Reason, Target,
-    UserId,
+    ChallengeId, ChallengeResult, Channel, Context, DeviceId, Field, Offer, PortalName, Progress, Reason,
+    Target, UserId,
 };
 pub use settings::PortalSettings;
 pub use watch::Watch;

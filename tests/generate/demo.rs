@@ -1,0 +1,135 @@
+//! The demo's two files, as far as the references tell of them.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use fleet_domain::{Assurance, ChallengeResult, Reason};
+use serde::Deserialize;
+
+/// The demo.
+pub(crate) struct Demo {
+    pub(crate) scenarios: Vec<Scenario>,
+    pub(crate) cast: Cast,
+}
+
+/// A challenge that it plays; `fleetctl play` reads the same fields.
+#[derive(Deserialize)]
+pub(crate) struct Scenario {
+    pub(crate) title: String,
+    pub(crate) portal: String,
+    pub(crate) user: String,
+    #[serde(default = "default_method")]
+    pub(crate) method: String,
+    pub(crate) expect: Expected,
+    /// Whatever else is asked for.
+    #[serde(flatten)]
+    pub(crate) rest: BTreeMap<String, toml::Value>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Expected {
+    pub(crate) result: ChallengeResult,
+    pub(crate) reason: Reason,
+    pub(crate) assurance: Option<Assurance>,
+}
+
+/// Who is there, and what they do.
+#[derive(Deserialize)]
+pub(crate) struct Cast {
+    user: Vec<User>,
+    person: Vec<BTreeMap<String, toml::Value>>,
+    device: Vec<BTreeMap<String, toml::Value>>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
+    method: String,
+    phones: Vec<Phone>,
+}
+
+#[derive(Deserialize)]
+struct Phone {
+    role: String,
+    kind: String,
+    number: String,
+    extension: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Scenarios {
+    scenario: Vec<Scenario>,
+}
+
+fn default_method() -> String {
+    "default".to_owned()
+}
+
+pub(crate) fn read() -> anyhow::Result<Demo> {
+    let scenarios: Scenarios =
+        toml::from_str(include_str!("../../ops/demo-data/scenarios.toml")).context("scenarios.toml")?;
+    let cast = toml::from_str(include_str!("../../ops/demo-data/people.toml")).context("people.toml")?;
+    Ok(Demo { scenarios: scenarios.scenario, cast })
+}
+
+impl Cast {
+    /// What is called or pushed in a scenario, and what the person does there.
+    pub(crate) fn plays(&self, scenario: &Scenario) -> (String, String) {
+        let Some(user) = self.user.iter().find(|user| user.id == scenario.user) else {
+            return ("–".to_owned(), "is known to nobody".to_owned());
+        };
+        let method = if scenario.method == "default" { &user.method } else { &scenario.method };
+        if method == "push" {
+            return self.app(user);
+        }
+        let role = scenario.rest.get("target").and_then(toml::Value::as_str).unwrap_or("primary");
+        let Some(phone) = user.phones.iter().find(|phone| phone.role == role) else {
+            return (format!("{role} phone"), "has none".to_owned());
+        };
+        let extension = phone.extension.as_ref().map(|digits| format!(", extension `{digits}`"));
+        let reached = format!("{} phone, {}{}", phone.role, phone.kind, extension.unwrap_or_default());
+        let is_there = |person: &&BTreeMap<_, _>| {
+            person.get("number").and_then(toml::Value::as_str) == Some(&phone.number)
+        };
+        (reached, self.person.iter().find(is_there).map_or_else(|| "is not called".to_owned(), acts))
+    }
+
+    fn app(&self, user: &User) -> (String, String) {
+        let owned =
+            |device: &&BTreeMap<_, _>| device.get("user").and_then(toml::Value::as_str) == Some(&user.id);
+        let acts: Vec<String> = self.device.iter().filter(owned).map(acts).collect();
+        let reached =
+            if acts.len() == 1 { "app".to_owned() } else { format!("app on {} devices", acts.len()) };
+        (reached, acts.join("; "))
+    }
+}
+
+/// What a script says in so many words: every field but those that say who it is.
+fn acts(script: &BTreeMap<String, toml::Value>) -> String {
+    const WHO: [&str; 8] =
+        ["name", "number", "user", "device_id", "fcm_token", "public_key", "private_key", "alg"];
+    let told = script.iter().filter(|(field, _)| !WHO.contains(&field.as_str()));
+    told.map(|(field, value)| worded(field, value)).collect::<Vec<_>>().join(", ")
+}
+
+/// A field and its value; of a switch that is on, the field alone.
+pub(crate) fn worded(field: &str, value: &toml::Value) -> String {
+    let field = field.replace('_', " ");
+    if value.as_bool() == Some(true) { field } else { format!("{field} {}", plain(value)) }
+}
+
+/// A value as people write it.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" then "),
+        toml::Value::Table(fields) => {
+            let fields = fields.iter().map(|(field, value)| worded(field, value));
+            fields.collect::<Vec<_>>().join(", ")
+        }
+        toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => value.to_string(),
+    }
+}

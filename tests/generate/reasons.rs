@@ -1,0 +1,62 @@
+//! The reference of reasons: what each means, what to show and to offer, and which tests and scenarios end so.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use fleet_domain::{Offer, Reason, Refusal};
+
+use crate::demo::Demo;
+
+/// Written by the tests themselves: `tests/it/reasons.rs`.
+const ENDS: &str = include_str!("../it/reasons.txt");
+/// How many tests are named; the rest is counted.
+const NAMED: usize = 3;
+
+pub(crate) fn reference(demo: &Demo) -> anyhow::Result<String> {
+    let mut tests: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (reason, test) in ENDS.lines().filter_map(|line| line.split_once(" | ")) {
+        tests.entry(reason).or_default().push(test);
+    }
+    let mut page = String::from(
+        "# Reasons\n\n\
+         Generated; do not edit. Words, meanings, messages and offers are `Reason` and `Refusal` of `shared/domain`. What ends so\n\
+         is what ended so: scenarios that `./ops/demo` plays ([scenarios.md](scenarios.md)), and tests across services, each of\n\
+         which notes how its challenges ended (`tests/it/reasons.txt`).\n\n\
+         - *Show* is a sentence for the person, who may be a stranger at the portal; `message()` in Rust.\n\
+         - *Offer*, the best first; `offers()` in Rust. **again**: the same once more, as a new challenge. **alternative**: one of the\n  \
+         outcome's `alternatives`, such as the backup phone. **later**: the same, but not at once. **help**: the outcome's `help`, the\n  \
+         portal's own words about whom to ask.\n\n\
+         ## Of outcomes\n\n\
+         | reason | result | means | show | offer | ends so |\n|---|---|---|---|---|---|\n",
+    );
+    for reason in Reason::ALL {
+        let (result, meaning, message) = (reason.result(), reason.meaning(), reason.message());
+        let (offers, ends) = (offers(reason.offers()), ends(*reason, demo, &tests));
+        writeln!(page, "| `{reason}` | {result} | {meaning} | {message} | {offers} | {ends} |")?;
+    }
+    page.push_str(
+        "\n## Of refused requests\n\n\
+         A refused request has no outcome: its portal hears of it by the event `mfa.challenge.refused.v1`.\n\n\
+         | reason | means | show | offer |\n|---|---|---|---|\n",
+    );
+    for refusal in Refusal::ALL {
+        let (meaning, message, offers) = (refusal.meaning(), refusal.message(), offers(refusal.offers()));
+        writeln!(page, "| `{refusal}` | {meaning} | {message} | {offers} |")?;
+    }
+    Ok(page)
+}
+
+fn offers(offers: &[Offer]) -> String {
+    offers.iter().map(|offer| offer.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn ends(reason: Reason, demo: &Demo, tests: &BTreeMap<&str, Vec<&str>>) -> String {
+    let played = demo.scenarios.iter().filter(|scenario| scenario.expect.reason == reason);
+    let mut ends: Vec<String> = played.map(|scenario| scenario.title.clone()).collect();
+    let tests = tests.get(reason.as_str()).map(Vec::as_slice).unwrap_or_default();
+    ends.extend(tests.iter().take(NAMED).map(|test| format!("`{test}`")));
+    if tests.len() > NAMED {
+        ends.push(format!("{} more tests", tests.len() - NAMED));
+    }
+    if ends.is_empty() { "*not produced yet*".to_owned() } else { ends.join("; ") }
+}

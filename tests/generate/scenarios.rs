@@ -1,0 +1,35 @@
+//! The reference of the demo's scenarios: what is asked for, what the person does, and how it must end.
+
+use std::fmt::Write as _;
+
+use crate::demo::{Demo, Scenario, worded};
+
+pub(crate) fn reference(demo: &Demo) -> anyhow::Result<String> {
+    let mut page = String::from(
+        "# Scenarios\n\n\
+         Generated from `ops/demo-data`; do not edit. What `./ops/demo` plays, and how each challenge must end. The demo fails\n\
+         when one ends otherwise. What each reason means: [reasons.md](reasons.md).\n\n\
+         | scenario | portal | asked for | reached | the person | result | reason | assurance |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for scenario in &demo.scenarios {
+        let (reached, acts) = demo.cast.plays(scenario);
+        let expected = &scenario.expect;
+        let assurance = expected.assurance.map(|assurance| format!("`{assurance}`")).unwrap_or_default();
+        writeln!(
+            page,
+            "| {} | {} | {} | {reached} | {acts} | `{}` | `{}` | {assurance} |",
+            scenario.title,
+            scenario.portal,
+            asked(scenario),
+            expected.result,
+            expected.reason,
+        )?;
+    }
+    Ok(page)
+}
+
+fn asked(scenario: &Scenario) -> String {
+    let rest = scenario.rest.iter().map(|(field, value)| worded(field, value));
+    std::iter::once(scenario.method.clone()).chain(rest).collect::<Vec<_>>().join(", ")
+}
