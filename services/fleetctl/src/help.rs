@@ -312,10 +312,15 @@ A file has scenarios, each with what it must come to:
   target = \"primary\"            # or backup, or a device's id
   number = \"42\"                 # digits that the portal shows
   within = \"45s\"                # or as the portal's policy says
+  locale = \"es-MX\"              # or as the portal's policy says
+  after = \"Bob does not answer\"  # a scenario above that must have ended
   cancel_when = \"ringing\"       # or cancel_after = \"5s\"
+  block_when = \"ringing\"        # the help desk then blocks the user
   expect = { result = \"canceled\", reason = \"caller_canceled\" }
 
-Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS.
+What may be expected besides: assurance = \"key\", alternatives = [\"backup\"], help = \"words of it\", caller_id = \"local\".
+
+Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS. With block_when also what `fleetctl user block` needs.
 
 Exit codes:
    0  all ended as expected

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fleet_contracts::{NumberMatch, Outcome};
-use fleet_domain::{Assurance, ChallengeResult, PortalName, Progress, Reason, Target, UserId};
+use fleet_domain::{Assurance, CallerIdStep, ChallengeResult, PortalName, Progress, Reason, Target, UserId};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::ask::{Ask, Method, parse_number, parse_target};
@@ -25,8 +25,12 @@ pub(crate) struct Scenario {
     pub(crate) title: String,
     pub(crate) portal: PortalName,
     pub(crate) ask: Ask,
+    /// Which one must have ended before, by its place in the file.
+    pub(crate) after: Option<usize>,
     /// Whether and when the portal calls it off.
     pub(crate) cancel: Option<Cancel>,
+    /// How far it has come when the help desk blocks the user.
+    pub(crate) block: Option<Progress>,
     pub(crate) expect: Expected,
 }
 
@@ -39,13 +43,20 @@ pub(crate) enum Cancel {
     When(Progress),
 }
 
-/// How a challenge must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// How a challenge must end. What is not named may be any.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expected {
     pub(crate) result: ChallengeResult,
     pub(crate) reason: Reason,
     pub(crate) assurance: Option<Assurance>,
+    /// What else the person can try, each a target of the same user.
+    #[serde(default, deserialize_with = "targets")]
+    pub(crate) alternatives: Option<Vec<Target>>,
+    /// Words of the help that the portal gives.
+    pub(crate) help: Option<String>,
+    /// The step of the caller-ID plan. Whatever was sent is never said to be guaranteed.
+    pub(crate) caller_id: Option<CallerIdStep>,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +86,9 @@ struct Entry {
     #[serde(default, deserialize_with = "duration")]
     cancel_after: Option<Duration>,
     cancel_when: Option<Progress>,
+    block_when: Option<Progress>,
+    locale: Option<String>,
+    after: Option<String>,
     expect: Expected,
 }
 
@@ -96,6 +110,11 @@ fn user<'de, D: Deserializer<'de>>(d: D) -> Result<UserId, D::Error> {
 
 fn target<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Target>, D::Error> {
     text(d, parse_target).map(Some)
+}
+
+fn targets<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<Target>>, D::Error> {
+    let texts = Vec::<String>::deserialize(d)?;
+    texts.iter().map(|text| parse_target(text)).collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
 fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<NumberMatch>, D::Error> {
@@ -120,18 +139,23 @@ impl Scenarios {
         if sections.parallel == Some(0) {
             return Err(mistake(path, "parallel must be at least 1".to_owned()));
         }
-        let all = sections.scenario.into_iter().map(|entry| {
+        let mut all: Vec<Scenario> = Vec::with_capacity(sections.scenario.len());
+        for entry in sections.scenario {
             let title = entry.title.clone();
-            entry
-                .into_scenario(speed)
-                .map_err(|problem| mistake(path, format!("scenario {title:?}: {problem}")))
-        });
-        Ok(Self { parallel: sections.parallel, all: all.collect::<Result<_, _>>()? })
+            let scenario = entry.into_scenario(speed, &all);
+            all.push(scenario.map_err(|problem| mistake(path, format!("scenario {title:?}: {problem}")))?);
+        }
+        Ok(Self { parallel: sections.parallel, all })
     }
 }
 
 impl Entry {
-    fn into_scenario(self, speed: f64) -> Result<Scenario, String> {
+    fn into_scenario(self, speed: f64, earlier: &[Scenario]) -> Result<Scenario, String> {
+        let place = |title: &String| {
+            let place = earlier.iter().position(|scenario| scenario.title == *title);
+            place.ok_or_else(|| format!("after must be the title of a scenario above it, not {title:?}"))
+        };
+        let after = self.after.as_ref().map(place).transpose()?;
         let Expected { result, reason, .. } = self.expect;
         if reason.result() != result {
             return Err(format!("expects {result}, but the reason {reason} belongs to {}", reason.result()));
@@ -148,24 +172,52 @@ impl Entry {
             number: self.number,
             within: self.within,
             application: Some(self.title.chars().take(64).collect()),
-            locale: None,
+            locale: self.locale,
         };
-        Ok(Scenario { title: self.title, portal: self.portal, ask, cancel, expect: self.expect })
+        let Self { title, portal, block_when: block, expect, .. } = self;
+        Ok(Scenario { title, portal, ask, after, cancel, block, expect })
     }
 }
 
 impl Expected {
-    /// Whether an outcome is as expected. An assurance that is not named may be any.
-    pub(crate) fn is_met_by(self, outcome: &Outcome) -> bool {
-        outcome.result == self.result
-            && outcome.reason == Some(self.reason)
-            && self.assurance.is_none_or(|assurance| outcome.assurance == Some(assurance))
+    /// Whether an outcome is as expected.
+    pub(crate) fn is_met_by(&self, outcome: &Outcome) -> bool {
+        self.missed_by(outcome).is_empty()
+    }
+
+    /// What was expected of an outcome and is not so.
+    pub(crate) fn missed_by(&self, outcome: &Outcome) -> Vec<String> {
+        let mut missed = Vec::new();
+        if outcome.result != self.result
+            || outcome.reason != Some(self.reason)
+            || self.assurance.is_some_and(|assurance| outcome.assurance != Some(assurance))
+        {
+            let assurance = self.assurance.map(|assurance| format!(" {assurance}")).unwrap_or_default();
+            missed.push(format!("{} {}{assurance}", self.result, self.reason));
+        }
+        if let Some(targets) = &self.alternatives
+            && !outcome.alternatives.iter().map(|other| &other.target).eq(targets)
+        {
+            missed.push(format!("{} alternatives", targets.len()));
+        }
+        if let Some(help) = &self.help
+            && !outcome.help.as_deref().is_some_and(|given| given.contains(help))
+        {
+            missed.push(format!("the help {help:?}"));
+        }
+        if let Some(step) = self.caller_id
+            && !outcome.caller_id.as_ref().is_some_and(|sent| sent.step == step && !sent.guaranteed)
+        {
+            missed.push(format!("a caller ID by the step {step}"));
+        }
+        missed
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::example::approved;
 
     const DEMO: &str = include_str!("../../../ops/demo-data/scenarios.toml");
 
@@ -209,6 +261,24 @@ mod tests {
     }
 
     #[test]
+    fn what_else_is_expected_is_held_against_the_outcome() {
+        let text =
+            |rest: &str| one(&format!("expect = {{ result = \"approved\", reason = \"ok_key\", {rest} }}"));
+        let missed = |rest: &str| scenarios(&text(rest), 1.0).unwrap().all[0].expect.missed_by(&approved(4));
+        for (rest, expected) in [
+            ("caller_id = \"local\", alternatives = []", vec![]),
+            ("assurance = \"pin\"", vec!["approved ok_key pin"]),
+            ("caller_id = \"withheld\"", vec!["a caller ID by the step withheld"]),
+            (
+                "alternatives = [\"backup\"], help = \"call us\"",
+                vec!["1 alternatives", "the help \"call us\""],
+            ),
+        ] {
+            assert_eq!(missed(rest), expected, "{rest}");
+        }
+    }
+
+    #[test]
     fn a_mistake_is_named_with_its_place() {
         for (text, line) in [
             (String::new(), "has no [[scenario]]"),
@@ -221,6 +291,10 @@ mod tests {
             (
                 one("cancel_after = \"1s\"\ncancel_when = \"ringing\""),
                 "scenario \"t\": can have only one of cancel_after and cancel_when",
+            ),
+            (
+                one("after = \"t\""),
+                "scenario \"t\": after must be the title of a scenario above it, not \"t\"",
             ),
             (
                 one("expect = { result = \"denied\", reason = \"busy\" }"),

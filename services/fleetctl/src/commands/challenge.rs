@@ -147,7 +147,8 @@ fn facts(outcome: &Outcome) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn target(target: fleet_domain::Target) -> String {
+/// A target as people write it.
+pub(super) fn target(target: fleet_domain::Target) -> String {
     match target {
         fleet_domain::Target::Primary => "primary".to_owned(),
         fleet_domain::Target::Backup => "backup".to_owned(),

@@ -8,14 +8,16 @@ use fleet_domain::PortalName;
 use fleet_portal_client::PortalClient;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval};
 
-use super::challenge::FRAME;
+use super::challenge::{FRAME, target};
+use super::standing;
 use crate::cli::PlayArgs;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::portal;
-use crate::print::{Screen, Span, Style, seconds};
+use crate::print::{Screen, Span, Style, clean, seconds};
 use crate::progress::{Track, style_of};
 use crate::scenario::{Scenario, Scenarios};
 use crate::settings::Sections;
@@ -37,7 +39,7 @@ pub(super) async fn run(args: &PlayArgs, sections: &Sections, screen: &mut Scree
     }
     let began = Instant::now();
     let mut show = Show::new(&scenarios.all, screen, began);
-    let ends = show.run(&scenarios.all, &clients, parallel).await?;
+    let ends = show.run(&scenarios.all, (&clients, sections), parallel).await?;
     let tracks = show.tracks;
     conclude(&scenarios.all, &ends, &tracks, (screen, began.elapsed()))?;
     let met = |(scenario, end): (&Scenario, &End)| end.as_ref().is_ok_and(|o| scenario.expect.is_met_by(o));
@@ -61,22 +63,54 @@ enum Heard {
     Outcome(Box<Outcome>),
 }
 
-/// Plays one challenge.
-async fn play(
-    at: usize,
-    scenario: Scenario,
+/// What a challenge is played with.
+struct Stage<'a> {
     client: PortalClient,
+    sections: &'a Sections,
+    /// Closed when the one before has ended.
+    before: Option<watch::Receiver<()>>,
+    /// Closed, by being dropped, when this one has.
+    over: watch::Sender<()>,
     tell: UnboundedSender<(usize, Heard)>,
-) -> (usize, End) {
+}
+
+/// Plays one challenge.
+async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (usize, End) {
+    let Stage { client, sections, before, over, tell } = stage;
+    if let Some(mut before) = before {
+        // An error is the news: its sender is gone.
+        while before.changed().await.is_ok() {}
+    }
     // Nobody hears it only when the show was broken off.
     let tell = move |heard| drop(tell.send((at, heard)));
     tell(Heard::Begins);
     let draft = portal::draft(&client, &scenario.ask);
-    let heard = |outcome: &Outcome| tell(Heard::Outcome(Box::new(outcome.clone())));
-    match portal::follow(&client, &draft, scenario.ask.within, scenario.cancel, heard).await {
-        Ok(outcome) => (at, Ok(portal::settle(&client, outcome).await)),
-        Err(error) => (at, Err(error)),
-    }
+    let come_so_far = Notify::new();
+    let heard = |outcome: &Outcome| {
+        if scenario.block == Some(outcome.progress) {
+            come_so_far.notify_one();
+        }
+        tell(Heard::Outcome(Box::new(outcome.clone())));
+    };
+    let follow = portal::follow(&client, &draft, scenario.ask.within, scenario.cancel, heard);
+    tokio::pin!(follow);
+    let block = async {
+        come_so_far.notified().await;
+        standing::block_user(&scenario.ask.user, ("played", None), sections).await
+    };
+    let end = tokio::select! {
+        end = &mut follow => end,
+        blocked = block => match blocked {
+            Ok(_) => follow.await,
+            Err(error) => Err(error),
+        },
+    };
+    let end = match end {
+        Ok(outcome) => Ok(portal::settle(&client, outcome).await),
+        Err(error) => Err(error),
+    };
+    drop(over);
+    (at, end)
 }
 
 /// The live view.
@@ -100,18 +134,20 @@ impl<'a> Show<'a> {
     async fn run(
         &mut self,
         scenarios: &[Scenario],
-        clients: &BTreeMap<PortalName, PortalClient>,
+        (clients, sections): (&BTreeMap<PortalName, PortalClient>, &Sections),
         parallel: usize,
     ) -> Result<Vec<End>, Error> {
         let (tell, mut told) = unbounded_channel();
-        let plays: Vec<_> = scenarios
-            .iter()
-            .enumerate()
-            .filter_map(|(at, scenario)| {
-                let client = clients.get(&scenario.portal)?.clone();
-                Some(play(at, scenario.clone(), client, tell.clone()))
-            })
-            .collect();
+        let mut waits: Vec<watch::Receiver<()>> = Vec::with_capacity(scenarios.len());
+        let mut plays = Vec::with_capacity(scenarios.len());
+        for (at, scenario) in scenarios.iter().enumerate() {
+            let (over, wait) = watch::channel(());
+            let before = scenario.after.and_then(|earlier| waits.get(earlier)).cloned();
+            waits.push(wait);
+            if let Some(client) = clients.get(&scenario.portal).cloned() {
+                plays.push(play(at, scenario, Stage { client, sections, before, over, tell: tell.clone() }));
+            }
+        }
         let mut plays = stream::iter(plays).buffer_unordered(parallel.max(1));
         let mut frames = interval(FRAME);
         let mut ends: BTreeMap<usize, End> = BTreeMap::new();
@@ -183,6 +219,7 @@ fn conclude(
         .collect();
     screen.line("")?;
     table::print(screen, &HEADS, &rows)?;
+    print_told(scenarios, ends, screen)?;
     let met = scenarios
         .iter()
         .zip(ends)
@@ -192,6 +229,33 @@ fn conclude(
     let text = format!("{met} of {} as expected, {}", ends.len(), seconds(took));
     screen.line("")?;
     screen.spans(&[(style, text)])
+}
+
+/// What the portals tell the people whom the file expects to be helped.
+fn print_told(scenarios: &[Scenario], ends: &[End], screen: &mut Screen) -> Result<(), Error> {
+    let told = scenarios.iter().zip(ends).filter(|(scenario, _)| scenario.expect.help.is_some());
+    let told: Vec<_> = told.filter_map(|(scenario, end)| Some((scenario, end.as_ref().ok()?))).collect();
+    if !told.is_empty() {
+        screen.line("\nwhat the portals then show:")?;
+    }
+    for (scenario, outcome) in told {
+        screen.spans(&[
+            (Style::Bold, clean(&scenario.title)),
+            (Style::Plain, format!(", at {}: {}", scenario.portal, shown(outcome))),
+        ])?;
+    }
+    Ok(())
+}
+
+/// The message of the reason, what else can be tried, and the portal's own words.
+fn shown(outcome: &Outcome) -> String {
+    let others =
+        outcome.alternatives.iter().map(|other| format!("{} {}", other.channel, target(other.target)));
+    let others: Vec<String> = others.collect();
+    let message = outcome.reason.map(|reason| reason.message().to_owned());
+    let alternatives = (!others.is_empty()).then(|| format!("Or try: {}.", others.join(", ")));
+    let help = outcome.help.as_deref().map(clean);
+    message.into_iter().chain(alternatives).chain(help).collect::<Vec<_>>().join(" ")
 }
 
 fn row(scenario: &Scenario, end: &End, took: Duration) -> Vec<Cell> {
@@ -219,7 +283,7 @@ fn row(scenario: &Scenario, end: &End, took: Duration) -> Vec<Cell> {
         Cell::text(outcome.result.as_str()).styled(style_of(outcome.result)),
         Cell::text(or_nothing(outcome.reason.map(|reason| reason.to_string()))),
         Cell::text(or_nothing(outcome.assurance.map(|assurance| assurance.to_string()))),
-        Cell::text(or_nothing(outcome.caller_id.as_ref().map(|id| id.sent.clone()))),
+        Cell::text(or_nothing(outcome.caller_id.as_ref().map(|id| format!("{} {}", id.sent, id.step)))),
         Cell::number(or_nothing(time_to_ring(outcome).map(seconds))),
         Cell::number(seconds(took)),
         verdict(scenario, outcome),
@@ -233,12 +297,11 @@ fn time_to_ring(outcome: &Outcome) -> Option<Duration> {
 }
 
 fn verdict(scenario: &Scenario, outcome: &Outcome) -> Cell {
-    let expect = scenario.expect;
-    if expect.is_met_by(outcome) {
+    let missed = scenario.expect.missed_by(outcome);
+    if missed.is_empty() {
         return Cell::text("✓").styled(Style::Good);
     }
-    let assurance = expect.assurance.map(|assurance| format!(" {assurance}")).unwrap_or_default();
-    Cell::text(format!("✗ expected {} {}{assurance}", expect.result, expect.reason)).styled(Style::Bad)
+    Cell::text(format!("✗ expected {}", missed.join(", "))).styled(Style::Bad)
 }
 
 #[cfg(test)]
@@ -262,8 +325,17 @@ mod tests {
                 application: None,
                 locale: None,
             },
+            after: None,
             cancel: None,
-            expect: Expected { result: reason.result(), reason, assurance },
+            block: None,
+            expect: Expected {
+                result: reason.result(),
+                reason,
+                assurance,
+                alternatives: None,
+                help: None,
+                caller_id: None,
+            },
         }
     }
 
@@ -277,10 +349,10 @@ mod tests {
             row(&scenario("Bob", Reason::NoAnswer, None), &Err(lost), ms(155_000)),
         ];
         let golden = "\
-challenge      phone         result    reason  assurance  caller ID     to ring  to outcome
-Alice          +1919*****01  approved  ok_key  key        +19195550100   0.53 s      2.10 s  ✓
-Alice, by PIN  +1919*****01  approved  ok_key  key        +19195550100   0.53 s      2.10 s  ✗ expected approved ok_pin pin
-Bob            –             –         –       –          –                   –    155.00 s  ✗ challenge 0193 has no";
+challenge      phone         result    reason  assurance  caller ID           to ring  to outcome
+Alice          +1919*****01  approved  ok_key  key        +19195550100 local   0.53 s      2.10 s  ✓
+Alice, by PIN  +1919*****01  approved  ok_key  key        +19195550100 local   0.53 s      2.10 s  ✗ expected approved ok_pin pin
+Bob            –             –         –       –          –                         –    155.00 s  ✗ challenge 0193 has no";
         let lines = table::lines(&HEADS, &rows, false).join("\n");
         assert!(lines.starts_with(golden), "{lines}");
     }

@@ -17,10 +17,21 @@ const HEADS: [&str; 5] = ["when", "what", "by", "reason", "about"];
 
 pub(super) async fn block(
     user: &UserId,
-    (reason, lasting): (&str, Option<Duration>),
+    cause: (&str, Option<Duration>),
     sections: &Sections,
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
+    let ended = block_user(user, cause, sections).await?;
+    screen.line(&format!("{user} is blocked; {ended} open challenges were ended"))?;
+    Ok(Exit::Done)
+}
+
+/// Blocks the user, and says how many open challenges that ended.
+pub(super) async fn block_user(
+    user: &UserId,
+    (reason, lasting): (&str, Option<Duration>),
+    sections: &Sections,
+) -> Result<usize, Error> {
     let session = Session::new();
     let engine = session.engine(sections).await?;
     let blocked = async {
@@ -31,13 +42,7 @@ pub(super) async fn block(
     let blocked = blocked.await;
     drop(engine);
     session.end().await;
-    match blocked.map_err(|error| engine_error(&error))? {
-        None => Err(no_such(user)),
-        Some(ended) => {
-            screen.line(&format!("{user} is blocked; {ended} open challenges were ended"))?;
-            Ok(Exit::Done)
-        }
-    }
+    blocked.map_err(|error| engine_error(&error))?.ok_or_else(|| no_such(user))
 }
 
 pub(super) async fn unblock(
