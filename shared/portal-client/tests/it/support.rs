@@ -109,6 +109,7 @@ pub(crate) fn pending(id: ChallengeId, seq: u32) -> Outcome {
         result: ChallengeResult::Pending,
         progress: Progress::Ringing,
         reason: None,
+        retry_after_s: None,
         assurance: None,
         purpose: Purpose::SignIn,
         challenge_id: id,
