@@ -3,6 +3,7 @@
 
 mod by_phone;
 mod by_push;
+mod caller_ids;
 mod carrier;
 mod hostile;
 mod ladder;

@@ -46,3 +46,29 @@ pub(crate) fn approved(seq: u32) -> Outcome {
         "caller_id": { "sent": "+19195550100", "step": "local", "guaranteed": false },
     }))
 }
+
+/// A second call after the caller ID of the first one was rejected.
+pub(crate) fn dialing_again(seq: u32, from: &str) -> Outcome {
+    let attempt = |number: u8, from: &str, state: &str, reason: Option<&str>| {
+        let mut attempt = serde_json::json!({
+            "number": number,
+            "channel": "voice",
+            "target": "primary",
+            "to": "+1919*****01",
+            "caller_id": { "sent": from, "step": "other" },
+            "state": state,
+            "reserved_at": "2026-09-21T14:11:20Z",
+        });
+        if let Some(reason) = reason {
+            attempt["reason"] = reason.into();
+        }
+        attempt
+    };
+    let rejected = attempt(1, "+19195550100", "ended", Some("carrier_rejected_caller_id"));
+    outcome(&serde_json::json!({
+        "seq": seq,
+        "result": "pending",
+        "progress": "dialing",
+        "attempts": [rejected, attempt(2, from, "dialing", None)],
+    }))
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_contracts::Outcome;
-use fleet_domain::ChallengeResult;
+use fleet_domain::{ChallengeResult, Progress, Reason};
 
 use crate::print::{Span, Style, clean, seconds};
 
@@ -89,10 +89,22 @@ impl Track {
 /// How far it has come, or what it came to.
 fn word(outcome: &Outcome) -> String {
     match (outcome.result, outcome.reason) {
-        (ChallengeResult::Pending, _) => outcome.progress.to_string(),
+        (ChallengeResult::Pending, _) => match caller_id_of_another_call(outcome) {
+            Some(number) => format!("{} from {number}", outcome.progress),
+            None => outcome.progress.to_string(),
+        },
         (result, Some(reason)) => format!("{result} {reason}"),
         (result, None) => result.to_string(),
     }
+}
+
+/// What a call shows that is dialed because the caller ID of the one before it was rejected.
+fn caller_id_of_another_call(outcome: &Outcome) -> Option<&str> {
+    let [.., before, last] = outcome.attempts.as_slice() else { return None };
+    let was_rejected = before.reason == Some(Reason::CarrierRejectedCallerId);
+    let caller_id =
+        last.caller_id.as_ref().filter(|_| was_rejected && outcome.progress == Progress::Dialing)?;
+    Some(&caller_id.sent)
 }
 
 /// Every end but an approval is worth a second look.
@@ -107,8 +119,7 @@ pub(crate) const fn style_of(result: ChallengeResult) -> Style {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{approved, pending};
-    use fleet_domain::Progress;
+    use crate::example::{approved, dialing_again, pending};
 
     fn text(line: Vec<Span>) -> String {
         line.into_iter().map(|(_, text)| text).collect()
@@ -130,5 +141,13 @@ mod tests {
         }
         assert_eq!(text(track.line(ms(9000), 7)), "Alice      2.00 s  queued › ringing › approved ok_key");
         assert_eq!(text(track.step("approved ok_key", ms(9000), 7)), "  2.00 s  Alice    approved ok_key");
+    }
+
+    #[test]
+    fn a_call_from_another_number_says_from_which() {
+        let mut track = Track::new("Alice");
+        assert_eq!(track.hear(&pending(1, Progress::Dialing), Duration::ZERO), Some("dialing"));
+        let again = dialing_again(4, "+442079460000");
+        assert_eq!(track.hear(&again, Duration::ZERO), Some("dialing from +442079460000"));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ring::signature::EcdsaKeyPair;
 use uuid::Uuid;
 
-pub(crate) use script::{CastFile, Press, Reach, Script};
+pub(crate) use script::{BlockedBy, CastFile, Press, Reach, Script};
 
 use crate::credentials;
 use crate::fcm::SendFault;

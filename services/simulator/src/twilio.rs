@@ -107,7 +107,8 @@ async fn create_call(
     let credentials = world.accounts.authenticate(&headers, &account)?;
     let form = Form::parse(&body);
     let placed = order::read(&form, &world.accounts.permissions, credentials).and_then(|order| {
-        match world.cast.person(&order.to).api_error {
+        match world.cast.person(&order.to).refusal(&order.from) {
+            Some(code @ (21210 | 21212 | 32017)) => Err(TwilioError::about(code, &order.from)),
             Some(code) => Err(TwilioError::about(code, &order.to)),
             None => Ok(order),
         }

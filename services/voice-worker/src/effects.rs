@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use fleet_domain::{
     AttemptState, CALLBACK_CHECK, CallerId, Challenge, ChallengeKey, Effect, Event, FailureClass,
-    HANG_UP_CHECK, LEAST_STEP, PhoneNumber, RESERVED_CHECK, Reason, Step, Timestamp, UNKNOWN_CHECK, UserId,
-    choose_caller_id, owed,
+    HANG_UP_CHECK, LEAST_STEP, PhoneNumber, PlannedCallerId, Portal, RESERVED_CHECK, Reason, Step, Timestamp,
+    UNKNOWN_CHECK, UserId, owed,
 };
 use fleet_engine::{Applied, Apply, Engine, Error, Hands};
 use fleet_lifecycle::{CrashPoint, crash_during, crash_point};
 use fleet_records::{Actor, Slot, Stored};
 use fleet_twilio::{CallError, Carrier, CreateCall};
 
+use crate::caller_ids::CallerIdPlans;
 use crate::pacing::{COMMIT_AHEAD, Pace};
 
 /// How much longer than the POST's own time-out an attempt is left alone.
@@ -39,6 +40,7 @@ pub(crate) struct VoiceHands {
     pub(crate) engine: Engine,
     pub(crate) carrier: Carrier,
     pub(crate) pace: Pace,
+    pub(crate) caller_ids: CallerIdPlans,
 }
 
 impl Hands for VoiceHands {
@@ -86,7 +88,7 @@ impl VoiceHands {
     pub(crate) async fn ready(&self, stored: Stored) -> Result<Option<(Stored, PreparedCall)>, Error> {
         let prepared = match self.barred(&stored.challenge).await? {
             Some(reason) => Err(reason),
-            None => self.prepare(&stored.challenge),
+            None => self.prepare(&stored.challenge, &*self.engine.portal(&stored.challenge.key.portal)?),
         };
         let reason = match prepared {
             Ok(call) => return Ok(Some((stored, call))),
@@ -112,8 +114,12 @@ impl VoiceHands {
         let key = stored.challenge.key.clone();
         let line = self.engine.records().line(&call.to, call.extension.is_some(), &call.caller_id.number);
         let check_after = self.carrier.profile().request_timeout() + POST_MARGIN;
-        let dial =
-            Event::Dial { step: stored.challenge.live.step, caller_id: call.caller_id.clone(), check_after };
+        let dial = Event::Dial {
+            step: stored.challenge.live.step,
+            caller_id: call.caller_id.clone(),
+            has_next_caller_id: call.has_next_caller_id,
+            check_after,
+        };
         let apply = Apply::bulk(&key, Actor::Fleet).knowing(stored).taking(line);
         let applied = self.engine.apply(apply, |_| dial.clone()).await?;
         if applied.moved_to(AttemptState::Dialing)
@@ -139,17 +145,19 @@ impl VoiceHands {
     }
 
     /// Opens what the call needs; the reason to halt when it cannot be placed at all.
-    fn prepare(&self, challenge: &Challenge) -> Result<PreparedCall, Reason> {
+    fn prepare(&self, challenge: &Challenge, portal: &Portal) -> Result<PreparedCall, Reason> {
         let (Some(Step::Voice { phone, ring_s }), Some(user)) =
             (challenge.current_step(), challenge.request.user.as_ref())
         else {
             return Err(Reason::Internal);
         };
         let (to, extension) = self.reveal(user, phone)?;
-        let pool = self.carrier.profile().caller_ids();
-        let caller_id = choose_caller_id(pool, &to).ok_or(Reason::Misconfigured)?;
+        let numbers = self.carrier.profile().caller_ids();
+        let PlannedCallerId { caller_id, has_next: has_next_caller_id } =
+            self.caller_ids.next(challenge, portal, (numbers, &to))?;
         let from = PhoneNumber::parse(&caller_id.number).map_err(|_| Reason::Misconfigured)?;
-        Ok(PreparedCall { to, from, extension, caller_id, ring: Duration::from_secs(u64::from(*ring_s)) })
+        let ring = Duration::from_secs(u64::from(*ring_s));
+        Ok(PreparedCall { to, from, extension, caller_id, has_next_caller_id, ring })
     }
 
     /// A phone's number and extension.
@@ -286,6 +294,7 @@ pub(crate) struct PreparedCall {
     from: PhoneNumber,
     extension: Option<fleet_domain::Extension>,
     caller_id: CallerId,
+    has_next_caller_id: bool,
     ring: Duration,
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod caller_ids;
 mod effects;
 mod handler;
 mod look;
@@ -15,6 +16,7 @@ use fleet_records::PacedCarrier;
 use fleet_settings::Settings as AllSettings;
 use fleet_twilio::Carrier;
 
+use caller_ids::CallerIdPlans;
 use effects::VoiceHands;
 use handler::{ChallengeHandler, OwedHandler};
 use metrics::VoiceMetrics;
@@ -37,7 +39,7 @@ pub fn start(assembly: &Assembly, all: &AllSettings) -> anyhow::Result<()> {
         metrics: VoiceMetrics::new(&assembly.metrics),
     };
     let carrier = Carrier::new(profile, &assembly.metrics)?;
-    let hands = VoiceHands { engine: engine.clone(), carrier, pace };
+    let hands = VoiceHands { engine: engine.clone(), carrier, pace, caller_ids: CallerIdPlans::default() };
 
     let broker = &assembly.broker;
     let challenges = |channel| ChallengeHandler { hands: hands.clone(), channel };

@@ -76,6 +76,10 @@ pub struct Attempt {
     /// What was keyed so far; `None` where nothing was that changes what is asked next.
     #[n(21)]
     pub talk: Option<Talk>,
+    /// Whether the caller-ID plan had another one when it was dialed: it is tried should this one be rejected.
+    #[n(22)]
+    #[cbor(default)]
+    pub has_next_caller_id: bool,
 }
 
 /// What was keyed in a call, as far as it decides what is asked next.
@@ -139,6 +143,7 @@ impl Attempt {
             not_before: None,
             dialed_ms: None,
             talk: None,
+            has_next_caller_id: false,
         }
     }
 

@@ -17,6 +17,8 @@ pub enum Event {
         step: u8,
         /// The caller ID to send.
         caller_id: CallerId,
+        /// Whether the caller-ID plan has another one, should this be rejected.
+        has_next_caller_id: bool,
         /// After what time without news the attempt is looked at.
         check_after: Duration,
     },

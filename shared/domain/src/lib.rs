@@ -22,7 +22,9 @@ mod words;
 
 pub use advice::Offer;
 pub use attempt::{Attempt, CallerId, Talk, rank};
-pub use caller_id::choose_caller_id;
+pub use caller_id::{
+    CallerIdFinding, CallerIds, PlannedCallerId, UsedCallerId, plan_caller_id, used_caller_ids,
+};
 pub use challenge::{Challenge, End, Live, Unreadable};
 pub use event::{Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;
@@ -33,8 +35,8 @@ pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
 pub use portal::{InvalidPolicy, Policy, Portal, PromptTexts};
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
 pub use step::{
-    CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_TRIES, Question, RESERVED_CHECK, Refused,
-    UNFOUND_CHECK, UNKNOWN_CHECK, question, step,
+    CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES,
+    Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, question, step,
 };
 pub use time::Timestamp;
 pub use user::{Device, Phone, PushToken, User};

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::ids::PortalName;
+use crate::phone::PhoneNumber;
 use crate::words::{Channel, PinRule};
 
 /// What calls say: texts by locale (`es-MX`, or `es` for all of its language) and kind.
@@ -40,6 +41,9 @@ pub struct Policy {
     pub call_number_match: bool,
     /// Whether the carrier is to find out if a machine answers, where it can: the person hears silence for so long.
     pub detect_machines: bool,
+    /// The numbers that its calls may show (E.164), the preferred one first; those of the destination's country come
+    /// before the others. Empty for every number of the carrier.
+    pub caller_ids: Vec<String>,
     /// Days that a user is blocked who reports fraud, at most 3650; 0 for not at all.
     pub fraud_block_days: u16,
     /// Seconds until a challenge must be answered when the request does not say, 10 to 600.
@@ -66,6 +70,7 @@ impl Default for Policy {
             pin_days: 0,
             call_number_match: false,
             detect_machines: true,
+            caller_ids: Vec::new(),
             fraud_block_days: 90,
             answer_within_s: 120,
             ring_s: 30,
@@ -90,8 +95,14 @@ pub struct InvalidPolicy {
 impl Policy {
     /// Checks every range that the fields promise.
     pub fn check(&self) -> Result<(), InvalidPolicy> {
+        let numbers = self.caller_ids.iter().all(|number| PhoneNumber::parse(number).is_ok());
         let rules = [
             (!self.channels.is_empty(), "channels", "a list of at least one channel"),
+            (
+                numbers,
+                "caller_ids",
+                "numbers in E.164 form (+19195550100), or empty for all of the carrier's",
+            ),
             (self.pin_days <= 3650, "pin_days", "0 to 3650 days"),
             (self.fraud_block_days <= 3650, "fraud_block_days", "0 to 3650 days"),
             ((10..=600).contains(&self.answer_within_s), "answer_within_s", "10 to 600 seconds"),
@@ -143,6 +154,8 @@ mod tests {
     fn a_policy_out_of_range_names_its_field() {
         let policy = Policy { ring_s: 90, ..Policy::default() };
         assert_eq!(policy.check().unwrap_err().field, "ring_s");
+        let policy = Policy { caller_ids: alloc::vec!["9195550100".into()], ..Policy::default() };
+        assert_eq!(policy.check().unwrap_err().field, "caller_ids");
         assert_eq!(Policy::default().check(), Ok(()));
     }
 }

@@ -35,8 +35,13 @@ const OFFERED_CHECKS: [Duration; 3] =
 /// With less time than this left, a further step is not begun.
 pub const LEAST_STEP: Duration = Duration::from_secs(5);
 /// Attempts of one step before a pause that the provider asked for is waited for no more. Those that missed their turn at
-/// the provider do not count: nothing was asked of it.
+/// the provider do not count, since nothing was asked of it, nor those whose caller ID was rejected: they were answered.
 pub const MAX_ATTEMPTS: usize = 3;
+/// Caller IDs of one step that may be rejected before it is given up: two of each of the plan's three kinds of numbers,
+/// none at all, and one that is stepped back to.
+pub const MAX_CALLER_IDS: usize = 8;
+/// A call that is declined so soon, and that never rang, was declined by a network and not by a thumb.
+pub const NETWORK_DECLINES: Duration = Duration::from_secs(2);
 /// How often a fenced call that does not end is told so again.
 const HANG_UPS_AGAIN: u8 = 3;
 /// Wrong PINs and numbers that a person may key in one challenge.

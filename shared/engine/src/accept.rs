@@ -151,14 +151,20 @@ impl Engine {
             };
             return Ok(Err(Verdict::Poison(Poison::hash_only("unproved_sender", detail, Vec::new()))));
         };
-        if let Some(portal) = self.inner.records.portal(name) {
-            return Ok(Ok(portal));
+        let found = self.portal(name);
+        if matches!(found, Err(Error::UnknownPortal)) {
+            self.inner.metrics.refused("unknown_portal");
         }
-        if !self.inner.records.knows_portals() {
-            return Err(Error::PortalsNotLoaded);
+        Ok(Ok(found?))
+    }
+
+    /// The registered portal of this name, as of the last second.
+    pub fn portal(&self, name: &PortalName) -> Result<Arc<Portal>, Error> {
+        match self.inner.records.portal(name) {
+            Some(portal) => Ok(portal),
+            None if self.inner.records.knows_portals() => Err(Error::UnknownPortal),
+            None => Err(Error::PortalsNotLoaded),
         }
-        self.inner.metrics.refused("unknown_portal");
-        Err(Error::UnknownPortal)
     }
 
     /// Tells the sender, where the id of its request can be read, and parks the message without its values.

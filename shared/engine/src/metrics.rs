@@ -1,6 +1,6 @@
 //! How long challenges take, and what becomes of them.
 
-use fleet_domain::{Challenge, Channel, Timestamp};
+use fleet_domain::{Attempt, Challenge, Channel, Reason, Timestamp};
 use fleet_telemetry::{HistogramVec, IntCounterVec, LATENCY_SECONDS, Metrics};
 
 /// The engine's metrics.
@@ -17,6 +17,7 @@ pub(crate) struct EngineMetrics {
     swept: IntCounterVec,
     cut_short: IntCounterVec,
     told: IntCounterVec,
+    caller_ids: IntCounterVec,
     wishes: Wishes,
 }
 
@@ -99,6 +100,11 @@ impl EngineMetrics {
                 "Versions told to portals, those that could not be told at once, and events that a full queue of the portal rejected.",
                 &["result"],
             ),
+            caller_ids: metrics.counter(
+                "mfa_caller_ids_total",
+                "Caller IDs of calls by their step of the caller-ID plan: sent, rang where a phone then rang, rejected where carrier, network or callee did not take it.",
+                &["step", "outcome"],
+            ),
             wishes: Wishes::new(metrics),
         }
     }
@@ -140,6 +146,7 @@ impl EngineMetrics {
                 .observe(seconds(asked_at, after.request.accepted_at));
         }
         self.observe_attempt(before, after);
+        self.observe_caller_ids(before, after);
         if let Some(end) = &after.live.end
             && before.is_none_or(Challenge::is_open)
         {
@@ -154,11 +161,25 @@ impl EngineMetrics {
         }
     }
 
+    /// Counts what has become known of each call's caller ID.
+    fn observe_caller_ids(&self, before: Option<&Challenge>, after: &Challenge) {
+        for attempt in &after.live.attempts {
+            let Some(caller_id) = &attempt.caller_id else { continue };
+            let known = before.and_then(|challenge| challenge.attempt(attempt.number));
+            let known = known.map(of_caller_id).unwrap_or_default();
+            for outcome in
+                of_caller_id(attempt).into_iter().flatten().filter(|new| !known.contains(&Some(*new)))
+            {
+                self.caller_ids.with_label_values(&[caller_id.step.as_str(), outcome]).inc();
+            }
+        }
+    }
+
     fn observe_attempt(&self, before: Option<&Challenge>, after: &Challenge) {
         let Some(attempt) = after.live.attempts.last() else { return };
         let earlier = before.and_then(|c| c.attempt(attempt.number));
         let label = attempt.channel.as_str();
-        let reached = |a: &fleet_domain::Attempt| match a.channel {
+        let reached = |a: &Attempt| match a.channel {
             Channel::Push => a.placed_ms,
             Channel::Voice | Channel::Totp => a.ringing_ms,
         };
@@ -174,6 +195,13 @@ impl EngineMetrics {
                 .observe(f64::from(answered.saturating_sub(rang)) / 1_000.0);
         }
     }
+}
+
+/// What is known of the caller ID of an attempt, in the words of its metric.
+fn of_caller_id(attempt: &Attempt) -> [Option<&'static str>; 3] {
+    let rang = attempt.ringing_ms.is_some() || attempt.answered_ms.is_some();
+    let rejected = attempt.reason == Some(Reason::CarrierRejectedCallerId);
+    [attempt.caller_id.is_some().then_some("sent"), rang.then_some("rang"), rejected.then_some("rejected")]
 }
 
 fn channel(challenge: &Challenge) -> &'static str {

@@ -1,7 +1,8 @@
 //! Audit rows: what each version of a challenge was, who caused it and what it changed.
 
 use fleet_domain::{
-    Assurance, AttemptState, Challenge, ChallengeResult, Channel, DeviceId, Progress, Reason, Timestamp,
+    Assurance, AttemptState, CallerId, Challenge, ChallengeResult, Channel, DeviceId, Progress, Reason,
+    Timestamp,
 };
 
 use crate::Error;
@@ -109,6 +110,9 @@ pub struct AttemptNote {
     /// How long the call lasted, in seconds.
     #[n(7)]
     pub duration_s: Option<u32>,
+    /// The caller ID, in the version that dialed.
+    #[n(8)]
+    pub caller_id: Option<CallerId>,
 }
 
 impl Detail {
@@ -119,6 +123,7 @@ impl Detail {
         let attempts = after.live.attempts.iter().filter_map(|attempt| {
             let was = earlier(attempt.number);
             let sid_known = was.is_some_and(|was| was.sid.is_some());
+            let caller_id_known = was.is_some_and(|was| was.caller_id.is_some());
             (was != Some(attempt)).then(|| AttemptNote {
                 number: attempt.number,
                 channel: attempt.channel,
@@ -128,6 +133,7 @@ impl Detail {
                 provider_code: attempt.provider_code,
                 sip: attempt.sip,
                 duration_s: attempt.duration_s,
+                caller_id: attempt.caller_id.clone().filter(|_| !caller_id_known),
             })
         });
         Self {

@@ -110,7 +110,8 @@ impl CallErrorKind {
     const fn of_code(code: u32) -> Option<Self> {
         Some(match code {
             20_429 | 10_004 => Self::Throttled,
-            21_210 | 21_212 => Self::CallerIdRejected,
+            // 32017: a network on the way blocks the number for its reputation.
+            21_210 | 21_212 | 32_017 => Self::CallerIdRejected,
             21_211 | 21_217 => Self::InvalidNumber,
             21_202 | 21_203 | 21_215 | 21_216 => Self::DestinationNotAllowed,
             21_214 => Self::Unreachable,
@@ -344,6 +345,7 @@ mod tests {
             (400, 21_217, InvalidNumber),
             (400, 21_219, Misconfigured),
             (400, 21_999, OurMistake),
+            (400, 32_017, CallerIdRejected),
             (400, 32_018, OurMistake),
         ] {
             let found = error(Operation::CreateCall, http_status, &format!(r#"{{"code":{code}}}"#));

@@ -3,6 +3,8 @@
 //! Sources: RFC 3261 (most codes), RFC 3398 section 7.2.4.1 (what a SIP code stands for behind an ISDN gateway), RFC 5079 (433),
 //! RFC 8197 (607), RFC 8688 (608), RFC 8224 section 6.2.2 (428, 436–438), Twilio's voice webhook documentation
 //! (`SipResponseCode`: 487 when the ring time is over, 404 for a number that can't be reached).
+//!
+//! A call whose caller ID was rejected leads to one with the next caller ID of the plan (`fleet-domain`).
 
 use fleet_domain::Reason;
 
@@ -28,8 +30,9 @@ pub fn end_reason(status: CallStatus, sip: Option<u16>) -> Option<Reason> {
 fn reason_by_sip(status: CallStatus, code: u16) -> Option<Reason> {
     match code {
         // Forbidden: carriers refuse an unverified or blocked caller ID with it. 428 and 436 to 438: the caller's identity
-        // (STIR) is missing or bad. 433: the callee takes no withheld numbers. 608: an analytics engine refused the caller.
-        403 | 428 | 433 | 436..=438 | 608 => Some(Reason::CarrierRejectedCallerId),
+        // (STIR) is missing or bad. 433: the callee takes no withheld numbers. 607: calls from this number are unwanted, as a
+        // person once said. 608: an analytics engine refused the caller.
+        403 | 428 | 433 | 436..=438 | 607 | 608 => Some(Reason::CarrierRejectedCallerId),
         // Not found, gone, address incomplete, does not exist anywhere.
         404 | 410 | 484 | 604 => Some(Reason::InvalidNumber),
         // Behind a gateway they also stand for "no answer"; only a call that failed outright found nobody there.
@@ -37,8 +40,8 @@ fn reason_by_sip(status: CallStatus, code: u16) -> Option<Reason> {
         486 | 600 => Some(Reason::Busy),
         // Request terminated: the ring time is over, or the fleet has canceled.
         487 => (status != CallStatus::Canceled).then_some(Reason::NoAnswer),
-        // Decline, and unwanted: the person's own refusal.
-        603 | 607 => Some(Reason::RejectedCall),
+        // Decline: by the person, or by a network, which is quicker. The rules of a challenge know how long it took.
+        603 => Some(Reason::RejectedCall),
         // Media can't be agreed on, and every fault of a server on the way.
         488 | 500..=599 | 606 => Some(Reason::CarrierError),
         _ => None,
@@ -64,7 +67,7 @@ mod tests {
             (NoAnswer, Some(480), Reason::NoAnswer),
             (NoAnswer, Some(408), Reason::NoAnswer),
             (NoAnswer, Some(603), Reason::RejectedCall),
-            (NoAnswer, Some(607), Reason::RejectedCall),
+            (NoAnswer, Some(607), Reason::CarrierRejectedCallerId),
             (Failed, Some(480), Reason::Unreachable),
             (Failed, Some(408), Reason::Unreachable),
             (Failed, Some(404), Reason::InvalidNumber),

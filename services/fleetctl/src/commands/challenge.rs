@@ -121,12 +121,13 @@ fn facts(outcome: &Outcome) -> Vec<(&'static str, String)> {
                 .unwrap_or_default()
         };
         let reached = if attempt.to.is_some() { "rang" } else { "opened" };
+        let reason = attempt.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
         let code = attempt.provider_code.map(|code| format!(", provider code {code}")).unwrap_or_default();
         let sip = attempt.sip_status.map(|status| format!(", SIP {status}")).unwrap_or_default();
         facts.push((
             "attempt",
             format!(
-                "{} {}{to}{}{}{}{code}{sip}",
+                "{} {}{to}{}{}{}{reason}{code}{sip}",
                 attempt.number,
                 attempt.channel,
                 from.unwrap_or_default(),

@@ -75,6 +75,7 @@ fn actor(actor: &Actor) -> String {
 fn attempt(note: &AttemptNote) -> String {
     let mut text = format!("{} {} {}", note.number, note.channel, note.state);
     let more = [
+        note.caller_id.as_ref().map(|id| format!("from {} ({})", id.number, id.step)),
         note.reason.map(|reason| reason.to_string()),
         note.provider_code.map(|code| format!("code {code}")),
         note.sip.map(|sip| format!("SIP {sip}")),
@@ -99,7 +100,7 @@ pub(super) fn date(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleet_domain::{AttemptState, ChallengeResult, Channel, Progress, Reason};
+    use fleet_domain::{AttemptState, CallerId, CallerIdStep, ChallengeResult, Channel, Progress, Reason};
     use fleet_records::Detail;
 
     #[test]
@@ -114,6 +115,7 @@ mod tests {
             provider_code: None,
             sip: Some(486),
             duration_s: None,
+            caller_id: None,
         };
         let row = AuditRow {
             at: Timestamp::from_micros(1_790_000_001_250_000),
@@ -131,10 +133,35 @@ mod tests {
                 device: None,
             },
         };
+        let caller_id = CallerId { number: "+442079460000".to_owned(), step: CallerIdStep::Other };
+        let dialed = AttemptNote {
+            state: AttemptState::Dialing,
+            reason: None,
+            sip: None,
+            caller_id: Some(caller_id),
+            ..row.detail.attempts[0].clone()
+        };
+        let pending = ChallengeResult::Pending;
+        let dial = AuditRow {
+            version: 2,
+            result: pending,
+            event: "dial".to_owned(),
+            detail: Detail {
+                actor: Actor::Fleet,
+                progress: Progress::Dialing,
+                attempts: vec![dialed],
+                reason: None,
+                ..row.detail.clone()
+            },
+            ..row.clone()
+        };
         let golden = "\
-version   after  event       by        result  progress  attempts                    reason
-      4  1.25 s  call_ended  provider  failed  ended     1 voice ended busy SIP 486  busy";
-        assert_eq!(table::lines(&HEADS, &[cells(&row, start)], false).join("\n"), golden);
+version   after  event       by        result   progress  attempts                                    reason
+      2  1.25 s  dial        fleet     pending  dialing   1 voice dialing from +442079460000 (other)
+      4  1.25 s  call_ended  provider  failed   ended     1 voice ended busy SIP 486                  busy";
+        let lines = table::lines(&HEADS, &[cells(&dial, start), cells(&row, start)], false);
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+        assert_eq!(lines.join("\n"), golden);
         assert_eq!(date(start), "2026-09-21T14:13:20Z");
     }
 }

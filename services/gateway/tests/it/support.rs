@@ -267,7 +267,7 @@ impl Fleet {
         let line = self.engine.records().line(&PhoneNumber::parse(NUMBER).unwrap(), shared, from);
         let caller_id = CallerId { number: CALLER_ID.into(), step: CallerIdStep::Local };
         let step = self.stored(key).await.live.step;
-        let dial = Event::Dial { step, caller_id, check_after: PATIENCE };
+        let dial = Event::Dial { step, caller_id, has_next_caller_id: false, check_after: PATIENCE };
         let apply = Apply::bulk(key, Actor::Fleet).taking(line);
         changed(&self.engine.apply(apply, |_| dial.clone()).await.unwrap());
     }

@@ -9,7 +9,7 @@ use super::conversation::Conversation;
 use super::line::{Interrupt, Line};
 use super::queue::Ticket;
 use super::{Call, Event, Order, Source, Status, callbacks};
-use crate::cast::{Reach, Script};
+use crate::cast::{BlockedBy, Reach, Script};
 use crate::journal::Fact;
 use crate::world::World;
 
@@ -121,7 +121,16 @@ async fn live(mut line: Line) -> Result<(), Interrupt> {
     let (world, call) = (Arc::clone(&line.world), Arc::clone(&line.call));
     line.pass(world.post_dial).await?;
     let script = world.cast.person(&call.order.to);
-    if let Reach::Fails(sip) = script.reach {
+    let failure = match (script.reach, script.blocked_by(&call.order.from)) {
+        (_, Some(BlockedBy::Network(sip, after))) => Some((sip, after)),
+        (Reach::Fails(sip), Some(BlockedBy::Twilio(_)) | None) => Some((sip, Duration::ZERO)),
+        (
+            Reach::Answers(_) | Reach::Voicemail(_) | Reach::Rejects(_) | Reach::NoAnswer,
+            Some(BlockedBy::Twilio(_)) | None,
+        ) => None,
+    };
+    if let Some((sip, after)) = failure {
+        line.pass(after).await?;
         end(&world, &call, Status::of_sip(sip), sip, "network");
         return Ok(());
     }

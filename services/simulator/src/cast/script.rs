@@ -31,6 +31,25 @@ pub(crate) struct Script {
     pub(crate) hangs_up: Option<Duration>,
     /// The code with which Twilio refuses to call this number.
     pub(crate) api_error: Option<u32>,
+    /// Callers that this number can't be reached from.
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// Calls from some numbers do not reach the phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// How their numbers begin.
+    from: String,
+    pub(crate) by: BlockedBy,
+}
+
+/// Who blocks a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockedBy {
+    /// Twilio refuses to place the call, with this code.
+    Twilio(u32),
+    /// The network ends it with this SIP code, after this much carrier time, without any ringing.
+    Network(u16, Duration),
 }
 
 /// What comes of dialing a number.
@@ -82,6 +101,17 @@ struct Fails {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct BlockEntry {
+    #[serde(default)]
+    from: String,
+    code: Option<u32>,
+    sip: Option<u16>,
+    #[serde(default, with = "fleet_settings::duration")]
+    after: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each one is a word that a script can have")]
 pub(crate) struct PersonEntry {
     #[serde(default)]
@@ -106,6 +136,8 @@ pub(crate) struct PersonEntry {
     unreachable: bool,
     fails: Option<Fails>,
     api_error: Option<u32>,
+    #[serde(default)]
+    blocks: Vec<BlockEntry>,
 }
 
 /// A device. Fields that only the enrollment data needs (`user`, `name` and the like) are passed over.
@@ -134,6 +166,33 @@ impl Script {
         }
         let Wrapped { script } = toml::from_str(&format!("script = {{ {inside} }}"))?;
         script.into_script(who)
+    }
+
+    /// Who blocks this caller, if anybody does.
+    pub(crate) fn blocked_by(&self, caller: &str) -> Option<BlockedBy> {
+        self.blocks.iter().find(|block| caller.starts_with(&block.from)).map(|block| block.by)
+    }
+
+    /// The code with which Twilio refuses to call this number from that one.
+    pub(crate) fn refusal(&self, caller: &str) -> Option<u32> {
+        let of_caller = self.blocked_by(caller).and_then(|by| match by {
+            BlockedBy::Twilio(code) => Some(code),
+            BlockedBy::Network(..) => None,
+        });
+        self.api_error.or(of_caller)
+    }
+}
+
+impl BlockEntry {
+    fn into_block(self, who: &str) -> Result<Block, BadCast> {
+        let by = match (self.code, self.sip) {
+            (Some(code), None) if self.after.is_zero() => BlockedBy::Twilio(code),
+            (None, Some(sip)) => BlockedBy::Network(sip, self.after),
+            (Some(_), None | Some(_)) | (None, None) => {
+                return Err(entry_fault(who, "needs in blocks either a code, or a sip and perhaps an after"));
+            }
+        };
+        Ok(Block { from: self.from, by })
     }
 }
 
@@ -169,6 +228,7 @@ impl PersonEntry {
             think: self.think,
             hangs_up: self.hangs_up.map(|hangs_up| hangs_up.after),
             api_error: self.api_error,
+            blocks: self.blocks.into_iter().map(|block| block.into_block(who)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -253,8 +313,35 @@ mod tests {
     }
 
     #[test]
+    fn callers_are_blocked_by_how_their_numbers_begin() {
+        let script = script(
+            r#"blocks = [
+                { from = "+19195550100", code = 21210 },
+                { from = "+1", sip = 608 },
+                { sip = 603, after = "9s" },
+            ]"#,
+        )
+        .unwrap();
+        for (caller, by, refusal) in [
+            ("+19195550100", BlockedBy::Twilio(21210), Some(21210)),
+            ("+19195550101", BlockedBy::Network(608, Duration::ZERO), None),
+            ("+442079460000", BlockedBy::Network(603, Duration::from_secs(9)), None),
+        ] {
+            assert_eq!((script.blocked_by(caller), script.refusal(caller)), (Some(by), refusal), "{caller}");
+        }
+        assert_eq!(Script::parse("test", "").unwrap().blocked_by("+19195550100"), None);
+    }
+
+    #[test]
     fn a_script_that_contradicts_itself_or_names_nothing_is_refused() {
-        for inside in ["busy = true, no_answer = true", r#"presses = ["12a"]"#, "answer = true"] {
+        for inside in [
+            "busy = true, no_answer = true",
+            r#"presses = ["12a"]"#,
+            "answer = true",
+            "blocks = [{ sip = 608, code = 21210 }]",
+            r#"blocks = [{ code = 21210, after = "1s" }]"#,
+            r#"blocks = [{ from = "+1" }]"#,
+        ] {
             assert!(script(inside).is_err(), "{inside}");
         }
     }

@@ -105,6 +105,7 @@ fn about(code: u32, subject: &str) -> String {
         21219 => format!(
             "The number {subject} is unverified. Trial accounts may only make calls to verified numbers."
         ),
+        32017 => format!("The carrier has blocked the call because of the calling number, {subject}."),
         _ => format!("Error {code}"),
     }
 }

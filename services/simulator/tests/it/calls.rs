@@ -384,6 +384,27 @@ async fn a_script_can_be_changed_between_calls() {
 }
 
 #[tokio::test]
+async fn a_blocked_caller_is_turned_away_by_twilio_or_without_any_ringing_by_a_network() {
+    let (stage, mut customer) = stage().await;
+    let person = serde_json::json!({ "person": [{
+        "number": ALICE,
+        "blocks": [{ "from": "+4420", "code": 21210 }, { "from": FROM, "sip": 603, "after": "4s" }],
+    }] });
+    let changed = stage.client.post(format!("{}/sim/people", stage.url)).json(&person).send().await.unwrap();
+    assert_eq!(changed.status(), 204);
+    let form = [("To", ALICE), ("From", "+442079460000"), ("Twiml", "<Response/>")];
+    let (status, refused) = stage.post("Calls.json", &form).await;
+    assert_eq!((status, &refused["code"]), (400, &21210.into()));
+    assert!(refused["message"].as_str().unwrap().contains("+442079460000"), "{refused}");
+    call(&stage, &customer, ALICE, "/voice", &[]).await;
+    let seen = customer.until_the_end().await;
+    assert_eq!(steps(&seen), ["initiated", "no-answer"]);
+    assert_eq!(seen.last().unwrap().field("SipResponseCode"), "603");
+    let free = [("To", ALICE), ("From", "+19195550177"), ("Twiml", "<Response/>")];
+    assert_eq!(stage.post("Calls.json", &free).await.0, 201);
+}
+
+#[tokio::test]
 async fn the_people_of_the_demo_can_be_played() {
     let stage = Stage::set("", include_str!("../../../../ops/demo-data/people.toml")).await;
     let mut customer = Customer::open(&[]).await;

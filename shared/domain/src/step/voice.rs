@@ -1,10 +1,10 @@
 //! What happens to a call: from the POST to its last fact.
 
 use super::{
-    MAX_ATTEMPTS, MAX_TRIES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, begin, close, count_of_step, dialogue,
-    end, end_attempt, find, go_on, is_worth_beginning, reserve,
+    MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, begin,
+    close, count_of_step, dialogue, end, end_attempt, find, go_on, is_worth_beginning, reserve,
 };
-use crate::attempt::{Attempt, CallerId, rank};
+use crate::attempt::{Attempt, rank};
 use crate::challenge::Challenge;
 use crate::event::Event;
 use crate::time::Timestamp;
@@ -13,7 +13,7 @@ use core::time::Duration;
 
 pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
     match event {
-        Event::Dial { step, caller_id, check_after } => dial(next, *step, caller_id, (*check_after, now)),
+        Event::Dial { .. } => dial(next, event, now),
         Event::NoSlot { step, retry_after } => no_slot(next, *step, (*retry_after, now)),
         Event::Placed { attempt, sid, queue, check_after } => {
             placed(next, (*attempt, sid), (*queue, *check_after), now)
@@ -66,14 +66,14 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
     }
 }
 
-/// This process is about to POST the call that it prepared for `step`.
-fn dial(
-    next: &mut Challenge,
-    step: u8,
-    caller_id: &CallerId,
-    (check_after, now): (Duration, Timestamp),
-) -> Result<(), Refused> {
-    if next.is_open() && next.live.step != step {
+/// This process is about to POST the call that it prepared for a step. Meanwhile another step may be gone, or the
+/// caller ID may have been rejected.
+fn dial(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
+    let Event::Dial { step, caller_id, has_next_caller_id, check_after } = event else {
+        return Err(Refused::OutOfPlace);
+    };
+    let was_rejected = |a: &Attempt| is_caller_id_rejected(a) && a.caller_id.as_ref() == Some(caller_id);
+    if next.is_open() && (next.live.step != *step || count_of_step(next, was_rejected) > 0) {
         return Err(Refused::OutOfPlace);
     }
     let elapsed = next.elapsed_ms(now);
@@ -81,7 +81,8 @@ fn dial(
     attempt.state = AttemptState::Dialing;
     attempt.dialed_ms = Some(elapsed);
     attempt.caller_id = Some(caller_id.clone());
-    attempt.check_at = Some(now.plus(check_after));
+    attempt.has_next_caller_id = *has_next_caller_id;
+    attempt.check_at = Some(now.plus(*check_after));
     Ok(())
 }
 
@@ -140,26 +141,55 @@ fn unplaced(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
     }
 }
 
-/// No call was placed, for certain: where that may be otherwise soon, the step is tried again.
+/// No call was placed, for certain: where that may be otherwise soon, or with another caller ID, the step is tried again.
 fn not_placed(
     next: &mut Challenge,
     number: u8,
     (reason, again_after): (Reason, Option<Duration>),
     now: Timestamp,
 ) {
+    if reason == Reason::CarrierRejectedCallerId {
+        return end_call(next, number, reason, now);
+    }
     close(next, number, reason, now);
     let again_at = again_after.map(|after| now.plus(after.max(RESERVED_CHECK)));
     match again_at {
         Some(at)
             if next.is_open()
                 && is_worth_beginning(next, at)
-                && count_of_step(next, |attempt| attempt.reason != Some(Reason::Throttled))
-                    < MAX_ATTEMPTS =>
+                && count_of_step(next, counts_as_try) < MAX_ATTEMPTS =>
         {
             reserve(next, Some(at), now);
         }
         Some(_) | None => go_on(next, reason, now),
     }
+}
+
+/// A call is over, or could not be placed. Where that was for its caller ID, and the plan has another one, the step goes
+/// on at once; its next attempt is a call of its own.
+fn end_call(next: &mut Challenge, number: u8, reason: Reason, now: Timestamp) {
+    close(next, number, reason, now);
+    let has_next = next
+        .attempt(number)
+        .is_some_and(|a| is_caller_id_rejected(a) && a.has_next_caller_id && a.answered_ms.is_none());
+    if has_next
+        && next.is_open()
+        && is_worth_beginning(next, now)
+        && count_of_step(next, is_caller_id_rejected) < MAX_CALLER_IDS
+    {
+        reserve(next, None, now);
+    } else {
+        go_on(next, reason, now);
+    }
+}
+
+/// Whether an attempt was one to do what its provider asked a pause for.
+fn counts_as_try(attempt: &Attempt) -> bool {
+    attempt.reason != Some(Reason::Throttled) && !is_caller_id_rejected(attempt)
+}
+
+fn is_caller_id_rejected(attempt: &Attempt) -> bool {
+    attempt.reason == Some(Reason::CarrierRejectedCallerId)
 }
 
 /// Ties the attempt to the provider's call: callbacks and the TwiML fetch overtake the POST's answer.
@@ -288,8 +318,10 @@ fn ended(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         return Ok(());
     }
     let prompted = attempt.rounds > 0;
-    if let Some(reason) = reason {
-        end_attempt(next, *number, *reason, now);
+    if let Some(reason) = *reason {
+        let declined_by_network = reason == Reason::RejectedCall && is_too_soon_for_a_thumb(attempt, elapsed);
+        let reason = if declined_by_network { Reason::CarrierRejectedCallerId } else { reason };
+        end_call(next, *number, reason, now);
         return Ok(());
     }
     attempt.state = AttemptState::Ended;
@@ -305,6 +337,14 @@ fn ended(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         end(next, reason, now);
     }
     Ok(())
+}
+
+/// Whether a call that is declined now is declined before a person could: SIP 603 does not say by whom. Where the news is
+/// late it looks as if a person had, and nobody is called again.
+fn is_too_soon_for_a_thumb(attempt: &Attempt, elapsed_ms: u32) -> bool {
+    let begun_ms = attempt.placed_ms.or(attempt.dialed_ms).unwrap_or(attempt.reserved_ms);
+    let passed = Duration::from_millis(u64::from(elapsed_ms.saturating_sub(begun_ms)));
+    attempt.ringing_ms.is_none() && attempt.answered_ms.is_none() && passed < NETWORK_DECLINES
 }
 
 /// The provider knows of no call. It is only eventually consistent, so it is asked twice. Then the attempt is

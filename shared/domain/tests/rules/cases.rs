@@ -16,6 +16,9 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_790_000_000_000_000).plus(Duration::from_secs(seconds))
 }
 
+/// The number that calls show.
+pub(crate) const NUMBER: &str = "+19195550100";
+
 /// The provider's id of the call.
 pub(crate) const SID: &str = "CA00000000000000000000000000000001";
 
@@ -115,11 +118,17 @@ fn steps(challenge: &Challenge, events: &[Event]) -> Challenge {
 }
 
 pub(crate) fn dial() -> Event {
-    Event::Dial { step: 0, caller_id: caller_id(), check_after: Duration::from_secs(10) }
+    dial_from(NUMBER, false)
 }
 
-fn caller_id() -> CallerId {
-    CallerId { number: "+19195550100".into(), step: CallerIdStep::Local }
+fn caller_id(number: &str) -> CallerId {
+    CallerId { number: number.into(), step: CallerIdStep::Local }
+}
+
+/// The call of the first step with this caller ID, and whether the plan has another one.
+pub(crate) fn dial_from(number: &str, has_next_caller_id: bool) -> Event {
+    let (caller_id, check_after) = (caller_id(number), Duration::from_secs(10));
+    Event::Dial { step: 0, caller_id, has_next_caller_id, check_after }
 }
 
 pub(crate) fn placed(queue_s: u64) -> Event {
@@ -133,6 +142,22 @@ fn sid() -> String {
 
 fn ended(reason: Option<Reason>) -> Event {
     Event::CallEnded { attempt: 1, sid: sid(), reason, sip: Some(200), duration_s: Some(3) }
+}
+
+/// The provider refuses the caller ID: nothing was placed.
+pub(crate) fn caller_id_refused(attempt: u8) -> Event {
+    Event::NotPlaced {
+        attempt,
+        reason: Reason::CarrierRejectedCallerId,
+        provider_code: Some(21_210),
+        again_after: None,
+    }
+}
+
+/// A network rejects the caller ID of a call that was placed.
+pub(crate) fn caller_id_rejected(attempt: u8, sip: u16) -> Event {
+    let reason = Some(Reason::CarrierRejectedCallerId);
+    Event::CallEnded { attempt, sid: sid(), reason, sip: Some(sip), duration_s: None }
 }
 
 /// Challenges in every state that the rules know, by name.
@@ -157,6 +182,7 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
     };
     let failed = |reason| Event::PushFailed { attempt: 1, reason, provider_code: Some(503) };
     let mut states = dialogues(&[dial(), placed(0), prompted()]);
+    states.extend(with_another_caller_id(&[placed(0), ringing(), prompted()]));
     states.extend([
         ("voice queued", voice.clone()),
         ("voice dialing", steps(&voice, &[dial()])),
@@ -192,6 +218,17 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         }),
     ]);
     states
+}
+
+/// Calls that lead to another one, should their caller ID be rejected.
+fn with_another_caller_id(on_the_way: &[Event]) -> Vec<(&'static str, Challenge)> {
+    let dialed = steps(&opened(&[Channel::Voice], false), &[dial_from(NUMBER, true)]);
+    vec![
+        ("voice dialing, another caller ID left", dialed.clone()),
+        ("caller ID refused, reserved again", steps(&dialed, &[caller_id_refused(1)])),
+        ("voice ringing, another caller ID left", steps(&dialed, &on_the_way[..2])),
+        ("voice awaiting input, another caller ID left", steps(&dialed, on_the_way)),
+    ]
 }
 
 /// Calls in every state of their dialogue beyond the first prompt.
@@ -234,6 +271,9 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
     let mut events = of_calls();
     events.extend(of_pushes());
     events.extend([
+        ("dial from another number", dial_from("+19195550199", true)),
+        ("caller ID refused", caller_id_refused(1)),
+        ("caller ID rejected", caller_id_rejected(1, 608)),
         ("line busy", Event::Halt { reason: Reason::CallInProgress }),
         ("halt", Event::Halt { reason: Reason::Internal }),
         ("cancel", Event::Cancel),
@@ -248,7 +288,10 @@ fn of_calls() -> Vec<(&'static str, Event)> {
     let second = Duration::from_secs(5);
     vec![
         ("dial", dial()),
-        ("dial of another step", Event::Dial { step: 1, caller_id: caller_id(), check_after: second }),
+        ("dial of another step", {
+            let (caller_id, has_next_caller_id) = (caller_id(NUMBER), false);
+            Event::Dial { step: 1, caller_id, has_next_caller_id, check_after: second }
+        }),
         ("no slot", Event::NoSlot { step: 0, retry_after: second }),
         ("placed", placed(0)),
         ("placed in a long queue", placed(600)),

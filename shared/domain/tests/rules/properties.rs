@@ -1,7 +1,10 @@
 //! What holds for any order, doubling and loss of events.
 
 use crate::cases::{at, events, now_asked, opened, opened_with_pin};
-use fleet_domain::{AttemptState, Challenge, Channel, Effect, Event, Watch, owed, rank, step, watch_changes};
+use fleet_domain::{
+    AttemptState, CallerIdFinding, Challenge, Channel, Effect, Event, Watch, owed, rank, step,
+    used_caller_ids, watch_changes,
+};
 use proptest::prelude::*;
 
 fn a_challenge() -> impl Strategy<Value = Challenge> {
@@ -205,6 +208,22 @@ proptest! {
             for step in 0..=after.live.step {
                 let fenced = |a: &&fleet_domain::Attempt| a.step == step && a.state == AttemptState::Superseded;
                 assert!(after.live.attempts.iter().filter(fenced).count() <= 2, "{after:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn no_caller_id_is_sent_again_in_a_step_in_which_it_was_rejected(
+        start in a_challenge(), history in a_history(),
+    ) {
+        play(start, &history, |before, after| {
+            let Some(dialed) = after.live.attempts.last().filter(|a| a.state == AttemptState::Dialing) else { return };
+            if before.attempt(dialed.number).is_none_or(|earlier| earlier.state != AttemptState::Dialing) {
+                let used = used_caller_ids(before).into_iter().filter(|_| before.live.step == dialed.step);
+                let rejected = used.filter(|used| used.finding != CallerIdFinding::Good);
+                for used in rejected {
+                    assert_ne!(Some(used.caller_id), dialed.caller_id.as_ref(), "{after:?}");
+                }
             }
         });
     }

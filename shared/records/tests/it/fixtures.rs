@@ -183,7 +183,7 @@ fn ann_as_loaded() -> User {
 
 pub(crate) fn dial() -> Event {
     let caller_id = CallerId { number: "+15005550006".into(), step: CallerIdStep::ALL[0] };
-    Event::Dial { step: 0, caller_id, check_after: Duration::from_secs(10) }
+    Event::Dial { step: 0, caller_id, has_next_caller_id: false, check_after: Duration::from_secs(10) }
 }
 
 pub(crate) fn send() -> Event {
