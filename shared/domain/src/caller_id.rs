@@ -3,7 +3,7 @@
 //! It climbs a ladder: numbers of the pool in the destination's country, other numbers of the pool, numbers of other
 //! carriers, no number at all. Two numbers of each rung are tried on the way up; the others come last, and so are what
 //! it steps back to from a withheld number that the callee does not take. How an attempt whose caller ID was rejected
-//! leads to the next attempt is in `step/voice.rs`.
+//! leads to the next attempt is in `step/caller_id.rs`.
 
 use alloc::vec::Vec;
 

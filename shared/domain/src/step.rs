@@ -4,6 +4,7 @@
 //! on an ended challenge only late facts count (a call's id, its end, its length). Calls are in
 //! `step/voice.rs`, what is keyed in them in `step/dialogue.rs`, pushes in `step/push.rs`.
 
+mod caller_id;
 mod dialogue;
 mod push;
 mod voice;

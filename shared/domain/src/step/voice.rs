@@ -1,8 +1,9 @@
 //! What happens to a call: from the POST to its last fact.
 
+use super::caller_id::{end_call, is_caller_id_rejected, is_too_soon_for_a_thumb};
 use super::{
-    MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, begin,
-    close, count_of_step, dialogue, end, end_attempt, find, go_on, is_worth_beginning, reserve,
+    MAX_ATTEMPTS, MAX_TRIES, RESERVED_CHECK, Refused, UNKNOWN_CHECK, begin, close, count_of_step, dialogue,
+    end, end_attempt, find, go_on, is_worth_beginning, reserve,
 };
 use crate::attempt::{Attempt, rank};
 use crate::challenge::Challenge;
@@ -165,31 +166,9 @@ fn not_placed(
     }
 }
 
-/// A call is over, or could not be placed. Where that was for its caller ID, and the plan has another one, the step goes
-/// on at once; its next attempt is a call of its own.
-fn end_call(next: &mut Challenge, number: u8, reason: Reason, now: Timestamp) {
-    close(next, number, reason, now);
-    let has_next = next
-        .attempt(number)
-        .is_some_and(|a| is_caller_id_rejected(a) && a.has_next_caller_id && a.answered_ms.is_none());
-    if has_next
-        && next.is_open()
-        && is_worth_beginning(next, now)
-        && count_of_step(next, is_caller_id_rejected) < MAX_CALLER_IDS
-    {
-        reserve(next, None, now);
-    } else {
-        go_on(next, reason, now);
-    }
-}
-
 /// Whether an attempt was one to do what its provider asked a pause for.
 fn counts_as_try(attempt: &Attempt) -> bool {
     attempt.reason != Some(Reason::Throttled) && !is_caller_id_rejected(attempt)
-}
-
-fn is_caller_id_rejected(attempt: &Attempt) -> bool {
-    attempt.reason == Some(Reason::CarrierRejectedCallerId)
 }
 
 /// Ties the attempt to the provider's call: callbacks and the TwiML fetch overtake the POST's answer.
@@ -337,14 +316,6 @@ fn ended(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         end(next, reason, now);
     }
     Ok(())
-}
-
-/// Whether a call that is declined now is declined before a person could: SIP 603 does not say by whom. Where the news is
-/// late it looks as if a person had, and nobody is called again.
-fn is_too_soon_for_a_thumb(attempt: &Attempt, elapsed_ms: u32) -> bool {
-    let begun_ms = attempt.placed_ms.or(attempt.dialed_ms).unwrap_or(attempt.reserved_ms);
-    let passed = Duration::from_millis(u64::from(elapsed_ms.saturating_sub(begun_ms)));
-    attempt.ringing_ms.is_none() && attempt.answered_ms.is_none() && passed < NETWORK_DECLINES
 }
 
 /// The provider knows of no call. It is only eventually consistent, so it is asked twice. Then the attempt is
