@@ -56,7 +56,6 @@ fn rate(at: &[Timestamp]) -> f64 {
 }
 
 /// How much of a rate is used depends on the machine: it is printed, `-- --nocapture three_workers` shows it.
-#[expect(clippy::print_stdout, reason = "a measurement for whoever asks for it")]
 #[tokio::test(flavor = "multi_thread")]
 async fn three_workers_never_give_a_carrier_more_calls_in_a_second_than_it_takes() {
     const COUNT: usize = 120;
