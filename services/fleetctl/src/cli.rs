@@ -57,12 +57,12 @@ pub enum Command {
         #[arg(value_parser = ChallengeId::parse)]
         id: ChallengeId,
     },
-    /// Look at messages that were given up.
+    /// Look at messages that were given up, send them again, or drop them.
     #[command(after_help = help::DEAD, subcommand_required = true, arg_required_else_help = true)]
     Dead {
-        /// What to show of them.
+        /// What to do about them.
         #[command(subcommand)]
-        show: Dead,
+        act: Dead,
     },
     /// Block or unblock a user, or show where a user stands.
     #[command(after_help = help::USER, subcommand_required = true, arg_required_else_help = true)]
@@ -175,6 +175,31 @@ pub enum Dead {
     Show {
         /// The message's id, as the list has it.
         id: String,
+    },
+    /// Send one message to where it came from again. A request for a challenge is never sent again.
+    #[command(after_help = help::DEAD_REPLAY)]
+    Replay {
+        /// The message's id, as the list has it.
+        id: String,
+    },
+    /// Remove one message, or all that fit, for good.
+    #[command(after_help = help::DEAD_DROP)]
+    Drop {
+        /// The message's id, as the list has it.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// All messages that fit the other options, of both queues.
+        #[arg(long)]
+        all: bool,
+        /// Those that were given up for this reason.
+        #[arg(long, value_name = "WORD", requires = "all")]
+        reason: Option<String>,
+        /// Those that were published longer ago than this (`12h`, `30d`), by their senders' clocks.
+        #[arg(long, value_parser = fleet_settings::duration::parse, value_name = "TIME", requires = "all")]
+        older_than: Option<Duration>,
+        /// Do it; without this it is only shown what would be dropped.
+        #[arg(long)]
+        yes: bool,
     },
 }
 

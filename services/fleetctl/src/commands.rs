@@ -46,8 +46,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         }
         Command::Outcome(args) => outcome::run(&args, &sections, screen).await,
         Command::History { portal, id } => history::run(portal, id, &sections, screen).await,
-        Command::Dead { show: Dead::List { limit } } => dead::list(limit, &sections, screen).await,
-        Command::Dead { show: Dead::Show { id } } => dead::show(&id, &sections, screen).await,
+        Command::Dead { act } => dead(act, &sections, screen).await,
         Command::User { act: UserAct::Block { user, reason, lasting } } => {
             standing::block(&user, (&reason, lasting), &sections, screen).await
         }
@@ -64,6 +63,21 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         }
         Command::Queues => queues::run(&sections, screen).await,
         Command::Play(args) => play::run(&args, &sections, screen).await,
+    }
+}
+
+async fn dead(act: Dead, sections: &Sections, screen: &mut Screen) -> Result<Exit, Error> {
+    match act {
+        Dead::List { limit } => dead::list(limit, sections, screen).await,
+        Dead::Show { id } => dead::show(&id, sections, screen).await,
+        Dead::Replay { id } => dead::replay(&id, sections, screen).await,
+        Dead::Drop { id, all: _, reason, older_than, yes } => {
+            let which = match &id {
+                Some(id) => dead::Which::Named(id),
+                None => dead::Which::All { reason: reason.as_deref(), older_than },
+            };
+            dead::discard(which, yes, sections, screen).await
+        }
     }
 }
 

@@ -95,6 +95,12 @@ pub enum Error {
         /// Its rule, a clause that follows the field's name.
         rule: String,
     },
+    /// What cannot be undone was not confirmed, and not done.
+    #[error("nothing was dropped: --yes drops these messages for good, {count} of them")]
+    Unconfirmed {
+        /// How many messages it is about.
+        count: usize,
+    },
     /// A setting can't be used.
     #[error("{0}")]
     Setting(String),
@@ -125,6 +131,7 @@ impl Error {
             Self::NotFound { .. } => Exit::NotFound,
             Self::Unavailable { .. } | Self::Forbidden { .. } => Exit::Unavailable,
             Self::Refused { .. } => Exit::Refused,
+            Self::Unconfirmed { .. } => Exit::Usage,
             Self::Setting(_) => Exit::Settings,
             Self::NoOutcome { .. } => Exit::NoOutcome,
             Self::OutputClosed => Exit::OutputClosed,

@@ -2,7 +2,7 @@
 
 use fleet_broker::{Delivery, Handler, Verdict};
 use fleet_domain::Channel;
-use fleet_engine::{Accepted, Begin};
+use fleet_engine::{Accepted, Begin, owed_verdict};
 
 use crate::dispatch::Dispatch;
 use crate::hands::QueueHands;
@@ -47,6 +47,6 @@ impl Handler for OwedHandler {
             Ok(Err(verdict)) => return verdict,
             Err(error) => Err(error),
         };
-        carried_on.unwrap_or_else(|error| error.verdict())
+        carried_on.unwrap_or_else(|error| owed_verdict(&error))
     }
 }

@@ -2,7 +2,7 @@
 
 use fleet_broker::{Delivery, Handler, Verdict};
 use fleet_domain::Channel;
-use fleet_engine::{Accepted, Begin, Hands};
+use fleet_engine::{Accepted, Begin, Hands, owed_verdict};
 
 use crate::effects::VoiceHands;
 
@@ -46,7 +46,7 @@ impl Handler for OwedHandler {
         let stored = match self.hands.engine.load_owed(&delivery).await {
             Ok(Ok(stored)) => stored,
             Ok(Err(verdict)) => return verdict,
-            Err(error) => return error.verdict(),
+            Err(error) => return owed_verdict(&error),
         };
         let now = self.hands.engine.now();
         let due = stored
@@ -61,7 +61,7 @@ impl Handler for OwedHandler {
         };
         match done {
             Ok(()) => Verdict::Done,
-            Err(error) => error.verdict(),
+            Err(error) => owed_verdict(&error),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     consume::{Consumer, Handler, Limits},
     delivery::Trust,
     error::Error,
-    letters::{self, Desk, Letter, LetterBox, QueueDepth},
+    letters::{self, Desk, Letter, LetterBox, Pile, QueueDepth},
     metrics::BrokerMetrics,
     publish::Publisher,
     readiness::Part,
@@ -161,7 +161,13 @@ impl Broker {
     /// Reads up to `limit` messages of a letter box from its front and leaves them there. Meanwhile its
     /// consumers don't get them.
     pub async fn browse(&self, letter_box: LetterBox, limit: usize) -> Result<Vec<Letter>, Error> {
-        letters::browse(self.desk(), letter_box, limit).await
+        Ok(self.take_up(letter_box, limit).await?.put_back().await)
+    }
+
+    /// Takes up to `limit` letters from the front of a box, for an operator who decides which of them to remove. Letters
+    /// that come meanwhile are not among them.
+    pub async fn take_up(&self, letter_box: LetterBox, limit: usize) -> Result<Pile, Error> {
+        letters::take_up(self.desk(), letter_box, limit).await
     }
 
     fn desk(&self) -> Desk<'_> {

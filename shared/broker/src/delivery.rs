@@ -215,7 +215,7 @@ pub(crate) fn traceparent(properties: &BasicProperties) -> Option<String> {
     header(properties, TRACEPARENT_HEADER).filter(|text| is_traceparent(text))
 }
 
-fn is_traceparent(text: &str) -> bool {
+pub(crate) fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str, digits: usize| {
         part.len() == digits
             && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))

@@ -1,4 +1,4 @@
-//! For operators: how full the queues are, and what lies in `dead` and `parked`.
+//! For operators: how full the queues are, what lies in `dead` and `parked`, and taking letters out of there.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,18 +6,19 @@ use bytes::Bytes;
 use fleet_domain::{PortalName, Timestamp};
 use lapin::{
     Channel,
-    options::{BasicGetOptions, QueueDeclareOptions},
+    options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::time::timeout;
 
 use crate::{
     connection,
-    delivery::{Trust, header, published_at},
+    delivery::{TRACEPARENT_HEADER, Trust, header, is_traceparent, published_at},
     error::Error,
+    publish::Message,
     supervisor::Link,
-    topology::{Queue, Topology},
-    verdict::{DETAIL_HEADER, QUEUE_HEADER, REASON_HEADER},
+    topology::{Exchange, Queue, Topology},
+    verdict::{DETAIL_HEADER, QUEUE_HEADER, REASON_HEADER, SHA256_HEADER, SIZE_HEADER},
 };
 
 /// How full a queue is.
@@ -31,8 +32,7 @@ pub struct QueueDepth {
     pub consumers: u32,
 }
 
-/// A queue for messages that were given up. Reading it has no side effect: unlike the others it has no delivery
-/// limit.
+/// A queue for messages that were given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LetterBox {
     /// What queues gave up. Workers empty it.
@@ -74,6 +74,39 @@ pub struct Letter {
     pub body: Bytes,
 }
 
+impl Letter {
+    /// SHA-256 of the body as it came, hex.
+    pub fn sha256(&self) -> String {
+        let as_it_came = self.headers.get(SHA256_HEADER).cloned();
+        as_it_came.unwrap_or_else(|| fleet_keys::sha256_hex(&self.body))
+    }
+
+    /// Bytes of the body as it came.
+    pub fn size(&self) -> String {
+        self.headers.get(SIZE_HEADER).cloned().unwrap_or_else(|| self.body.len().to_string())
+    }
+
+    /// Whether the body is the original, and no summary of it.
+    pub fn is_whole(&self) -> bool {
+        self.headers.get(SHA256_HEADER).is_none_or(|sha256| *sha256 == fleet_keys::sha256_hex(&self.body))
+    }
+
+    /// The same message once more, to another place: its id, portal and trace are kept.
+    pub fn again(&self, exchange: Exchange, routing_key: String) -> Message {
+        Message {
+            exchange,
+            routing_key,
+            body: self.body.clone(),
+            message_id: self.message_id.clone().unwrap_or_default(),
+            portal: self.portal.clone(),
+            content_type: self.content_type.clone().unwrap_or_default(),
+            // Whether a portal listens to events is its affair.
+            mandatory: exchange != Exchange::Events,
+            traceparent: self.headers.get(TRACEPARENT_HEADER).filter(|text| is_traceparent(text)).cloned(),
+        }
+    }
+}
+
 /// Asks for the depth of every queue.
 pub(crate) async fn depths(desk: Desk<'_>) -> Result<Vec<QueueDepth>, Error> {
     let channel = desk.channel().await?;
@@ -88,24 +121,48 @@ pub(crate) async fn depths(desk: Desk<'_>) -> Result<Vec<QueueDepth>, Error> {
     Ok(depths)
 }
 
-/// Reads up to `limit` messages and puts them back in their places.
-pub(crate) async fn browse(
-    desk: Desk<'_>,
-    letter_box: LetterBox,
-    limit: usize,
-) -> Result<Vec<Letter>, Error> {
+/// Letters that an operator holds in hand. Whatever is not removed goes back to its place when the pile is put back, and
+/// just so when the process dies.
+pub struct Pile {
+    letters: Vec<Letter>,
+    tags: Vec<u64>,
+    channel: Channel,
+    timeout: Duration,
+}
+
+impl Pile {
+    /// The letters, oldest first.
+    pub fn letters(&self) -> &[Letter] {
+        &self.letters
+    }
+
+    /// Takes the letter at this place out of its box, for good.
+    pub async fn remove(&self, place: usize) -> Result<(), Error> {
+        let Some(tag) = self.tags.get(place) else { return Ok(()) };
+        bounded(self.timeout, self.channel.basic_ack(*tag, BasicAckOptions { multiple: false })).await
+    }
+
+    /// Puts what was not removed back to the front of its box.
+    pub async fn put_back(self) -> Vec<Letter> {
+        // The end of the channel does it; in `dead` it counts as a delivery. A nack would put those of `parked` to the
+        // back, because that queue has no delivery limit.
+        connection::close_channel(&self.channel).await;
+        self.letters
+    }
+}
+
+/// Takes up to `limit` letters from the front of a box.
+pub(crate) async fn take_up(desk: Desk<'_>, letter_box: LetterBox, limit: usize) -> Result<Pile, Error> {
     let channel = desk.channel().await?;
-    let mut letters = Vec::new();
+    let (mut letters, mut tags) = (Vec::new(), Vec::new());
     while letters.len() < limit {
         let get =
             channel.basic_get(desk.topology.queue(letter_box.queue()), BasicGetOptions { no_ack: false });
         let Some(message) = desk.bounded(get).await? else { break };
+        tags.push(message.delivery.delivery_tag);
         letters.push(read(message.delivery, desk.trust));
     }
-    // The end of the channel puts them back to the front; in `dead` it counts as a delivery. A nack would put those of
-    // `parked` to the back, because that queue has no delivery limit.
-    connection::close_channel(&channel).await;
-    Ok(letters)
+    Ok(Pile { letters, tags, channel, timeout: desk.timeout })
 }
 
 fn read(message: lapin::message::Delivery, trust: &Trust) -> Letter {
@@ -156,9 +213,13 @@ impl Desk<'_> {
     }
 
     async fn bounded<T>(&self, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
-        match timeout(self.timeout, answer).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Error::TimedOut),
-        }
+        bounded(self.timeout, answer).await
+    }
+}
+
+async fn bounded<T>(limit: Duration, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
+    match timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::TimedOut),
     }
 }

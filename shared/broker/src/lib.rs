@@ -24,7 +24,7 @@ pub use consume::Handler;
 pub use delay::Rung;
 pub use delivery::{DeadInfo, Delivery, Sender};
 pub use error::{Error, PublishError};
-pub use letters::{Letter, LetterBox, QueueDepth};
+pub use letters::{Letter, LetterBox, Pile, QueueDepth};
 pub use publish::{Message, Publisher};
 pub use settings::{DEFAULTS, Settings};
 pub use topology::{Exchange, Queue};

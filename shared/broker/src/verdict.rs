@@ -127,11 +127,6 @@ pub(crate) fn after_publish(result: Result<(), PublishError>, last_chance: bool)
 
 fn later(wait: Duration, origin: &Origin) -> Outgoing {
     let mut headers = FieldTable::default();
-    // A list of what is kept, because portals write headers and some of them, such as `CC`, make RabbitMQ
-    // deliver elsewhere.
-    if let Some(traceparent) = traceparent(&origin.properties) {
-        headers.insert(TRACEPARENT_HEADER.into(), AMQPValue::LongString(traceparent.as_str().into()));
-    }
     // Only in `dead` is this the broker's own word.
     let deaths = origin.properties.headers().as_ref().and_then(|all| all.inner().get(DEATHS_HEADER));
     if let (Queue::Dead, Some(deaths)) = (origin.queue, deaths) {
@@ -178,7 +173,11 @@ fn parked(poison: &Poison, origin: &Origin) -> Outgoing {
     }
 }
 
+/// A list of what is kept, because portals write headers and some of them, such as `CC`, make RabbitMQ deliver elsewhere.
 fn follow_up(origin: &Origin, content_type: Option<ShortString>, mut headers: FieldTable) -> BasicProperties {
+    if let Some(traceparent) = traceparent(&origin.properties) {
+        headers.insert(TRACEPARENT_HEADER.into(), AMQPValue::LongString(traceparent.as_str().into()));
+    }
     if let Some(portal) = &origin.portal {
         headers.insert(PORTAL_HEADER.into(), AMQPValue::LongString(portal.as_str().into()));
     }
@@ -283,6 +282,7 @@ mod tests {
         assert_eq!((whole.exchange, whole.mandatory), (Exchange::Parked, true));
         assert_eq!(whole.body, BODY);
         assert_eq!(header(&whole.properties, QUEUE_HEADER).as_deref(), Some("challenge.voice"));
+        assert_eq!(header(&whole.properties, TRACEPARENT_HEADER).as_deref(), Some(TRACEPARENT));
 
         let poison = Poison::hash_only("schema_violation", "é".repeat(300), vec!["number_match".into()]);
         let hashed = published(Verdict::Poison(poison));

@@ -87,6 +87,24 @@ event_types! {
     SendOwed(Owed, Owed) = "mfa.push.send_owed.v1",
 }
 
+impl EventType {
+    /// What the fleet tells portals with it: the routing key of `mfa.events` after the portal's name. `None` for what is
+    /// no event to them.
+    #[must_use]
+    pub const fn told_as(self) -> Option<&'static str> {
+        match self {
+            Self::ChallengeResolved => Some("challenge.resolved"),
+            Self::ChallengeRefused => Some("challenge.refused"),
+            Self::FraudReported => Some("fraud.reported"),
+            Self::ChallengeRequested
+            | Self::CancelRequested
+            | Self::DialOwed
+            | Self::HangUpOwed
+            | Self::SendOwed => None,
+        }
+    }
+}
+
 impl fmt::Display for EventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -9,7 +9,7 @@ use fleet_contracts::{self as contracts, Message, Owed};
 use fleet_domain::{Challenge, ChallengeKey, Channel, Effect, Event, Reason, owed};
 use fleet_records::Actor;
 
-use crate::{Accepted, Applied, Apply, Begin, Engine, Error, Hands};
+use crate::{Accepted, Applied, Apply, Begin, Engine, Error, Hands, owed_verdict};
 
 /// Takes the queue `dead`. Idempotent by (portal, challenge id): a challenge ends once.
 pub struct DeadHandler<H> {
@@ -79,8 +79,16 @@ impl<H: Hands> Ending<'_, H> {
             Message::DialOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Dial).await,
             Message::SendOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Push).await,
             Message::HangUpOwed(work) => self.settle(delivery, &work, |_| false).await,
+            // What portals are told can be told again. Only the fleet's own word is kept for that.
             Message::ChallengeResolved(_) | Message::ChallengeRefused(_) | Message::FraudReported(_) => {
-                Ok(parked("dead_event"))
+                match delivery.sender {
+                    Sender::Fleet { portal: Some(_) } => {
+                        Ok(Verdict::Poison(Poison::whole("dead_event", "an event that a queue gave up")))
+                    }
+                    Sender::Fleet { portal: None } | Sender::Portal(_) | Sender::Unproved => {
+                        Ok(parked("dead_event"))
+                    }
+                }
             }
         }
     }
@@ -97,7 +105,9 @@ impl<H: Hands> Ending<'_, H> {
         if delivery.sender != (Sender::Fleet { portal: Some(work.portal.clone()) }) {
             return Ok(parked("dead_not_the_fleets"));
         }
-        self.halt_if(delivery, &work.key(), |challenge| owed(challenge).iter().any(&is_it)).await
+        let settled =
+            self.halt_if(delivery, &work.key(), |challenge| owed(challenge).iter().any(&is_it)).await;
+        Ok(settled.unwrap_or_else(|error| owed_verdict(&error)))
     }
 
     /// Ends the challenge if `holds` says so of it as it stands; carries out what it owes then.

@@ -35,6 +35,7 @@ pub use control::ControlHandler;
 pub use dead::DeadHandler;
 pub use error::Error;
 pub use links::Links;
+pub use owed_work::owed_verdict;
 pub use settings::{DEFAULTS, Settings};
 pub use sweep::Hands;
 

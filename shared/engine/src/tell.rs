@@ -130,16 +130,7 @@ impl Engine {
         id: String,
         event: contracts::Message,
     ) -> Result<(), Error> {
-        let happened = match event.event_type() {
-            contracts::EventType::ChallengeRefused => "challenge.refused",
-            contracts::EventType::FraudReported => "fraud.reported",
-            contracts::EventType::ChallengeResolved
-            | contracts::EventType::ChallengeRequested
-            | contracts::EventType::CancelRequested
-            | contracts::EventType::DialOwed
-            | contracts::EventType::HangUpOwed
-            | contracts::EventType::SendOwed => "challenge.resolved",
-        };
+        let happened = event.event_type().told_as().unwrap_or_default();
         let body = contracts::Event::new(id.clone(), FLEET_SOURCE, self.now(), event).to_json();
         let message = Message {
             exchange: Exchange::Events,

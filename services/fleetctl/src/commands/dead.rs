@@ -1,9 +1,14 @@
-//! `fleetctl dead`: what was given up, without what nobody may see.
+//! `fleetctl dead`: what was given up, without what nobody may see; and what becomes of it.
 //!
 //! A parked body is either fit to be seen or only a summary of what came. In `dead` lie the bodies as portals sent
 //! them, which may hold numbers to match and anything else: of those, size and hash must do.
 
-use fleet_broker::{Broker, Letter, LetterBox};
+mod discard;
+mod replay;
+
+pub(super) use discard::{Which, discard};
+use fleet_broker::{Broker, Letter, LetterBox, Pile};
+pub(super) use replay::replay;
 
 use super::history::date;
 use crate::error::Error;
@@ -15,13 +20,14 @@ use crate::table::{self, Cell};
 
 const HEADS: [&str; 7] = ["in", "id", "reason", "from queue", "portal", "bytes", "detail"];
 
-/// How many messages are looked through for one.
-const SHOW_LIMIT: usize = 10_000;
+/// How many messages of each queue are looked through.
+const LOOK_LIMIT: usize = 10_000;
 
-/// The header with the size of the body as it came.
-const SIZE_HEADER: &str = "x-mfa-size";
-/// The header with the SHA-256 of the body as it came.
-const SHA256_HEADER: &str = "x-mfa-sha256";
+/// The letter boxes, in the order in which they are shown.
+const BOXES: [LetterBox; 2] = [LetterBox::Dead, LetterBox::Parked];
+
+/// Characters of the SHA-256 that name a message without an id.
+const SHORT: usize = 16;
 
 type Found = Vec<(LetterBox, Letter)>;
 
@@ -38,14 +44,10 @@ pub(super) async fn list(limit: u16, sections: &Sections, screen: &mut Screen) -
 }
 
 pub(super) async fn show(id: &str, sections: &Sections, screen: &mut Screen) -> Result<Exit, Error> {
-    let letters = visit(SHOW_LIMIT, sections).await?;
-    let found: Vec<_> =
-        letters.iter().filter(|(_, letter)| letter.message_id.as_deref() == Some(id)).collect();
+    let letters = visit(LOOK_LIMIT, sections).await?;
+    let found: Vec<_> = letters.iter().filter(|(_, letter)| name(letter) == id).collect();
     if found.is_empty() {
-        return Err(Error::NotFound {
-            what: format!("no message {} was given up", clean(id)),
-            advice: "`fleetctl dead list` shows those that are",
-        });
+        return Err(no_such(id));
     }
     for (letter_box, letter) in found {
         for (name, value) in facts(*letter_box, letter) {
@@ -67,16 +69,68 @@ async fn visit(limit: usize, sections: &Sections) -> Result<Found, Error> {
 
 async fn read(broker: &Broker, limit: usize) -> Result<Found, fleet_broker::Error> {
     let mut found = Vec::new();
-    for letter_box in [LetterBox::Dead, LetterBox::Parked] {
+    for letter_box in BOXES {
         let letters = broker.browse(letter_box, limit).await?;
         found.extend(letters.into_iter().map(|letter| (letter_box, letter)));
     }
     Ok(found)
 }
 
-/// Bytes of the body as it came.
-fn size(letter: &Letter) -> String {
-    letter.headers.get(SIZE_HEADER).cloned().unwrap_or_else(|| letter.body.len().to_string())
+/// Looks through both boxes, removes the letters for which `act` says so, and leaves the others where they are.
+async fn go_through<T>(
+    sections: &Sections,
+    act: impl AsyncFnMut(&Broker, LetterBox, &Letter) -> Result<Option<T>, Error>,
+) -> Result<Vec<T>, Error> {
+    let session = Session::new();
+    let broker = session.broker(sections)?;
+    let done = go_through_both(&broker, act).await;
+    drop(broker);
+    session.end().await;
+    done
+}
+
+async fn go_through_both<T>(
+    broker: &Broker,
+    mut act: impl AsyncFnMut(&Broker, LetterBox, &Letter) -> Result<Option<T>, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut done = Vec::new();
+    for letter_box in BOXES {
+        let pile = broker.take_up(letter_box, LOOK_LIMIT).await.map_err(broker_error)?;
+        let gone_through = go_through_one(broker, (letter_box, &pile), &mut act, &mut done).await;
+        pile.put_back().await;
+        gone_through?;
+    }
+    Ok(done)
+}
+
+async fn go_through_one<T>(
+    broker: &Broker,
+    (letter_box, pile): (LetterBox, &Pile),
+    act: &mut impl AsyncFnMut(&Broker, LetterBox, &Letter) -> Result<Option<T>, Error>,
+    done: &mut Vec<T>,
+) -> Result<(), Error> {
+    for (place, letter) in pile.letters().iter().enumerate() {
+        if let Some(what) = act(broker, letter_box, letter).await? {
+            pile.remove(place).await.map_err(broker_error)?;
+            done.push(what);
+        }
+    }
+    Ok(())
+}
+
+/// What a message is called here: its id, or the start of its SHA-256 where it has none.
+fn name(letter: &Letter) -> String {
+    match &letter.message_id {
+        Some(id) if !id.is_empty() => id.clone(),
+        Some(_) | None => letter.sha256().chars().take(SHORT).collect(),
+    }
+}
+
+fn no_such(id: &str) -> Error {
+    Error::NotFound {
+        what: format!("no message {} was given up", clean(id)),
+        advice: "`fleetctl dead list` shows those that are",
+    }
 }
 
 fn queue(letter: &Letter) -> &'static str {
@@ -90,27 +144,26 @@ fn portal(letter: &Letter) -> &str {
 fn cells(letter_box: LetterBox, letter: &Letter) -> Vec<Cell> {
     vec![
         Cell::text(letter_box.queue().name()),
-        Cell::text(letter.message_id.as_deref().unwrap_or("–")),
+        Cell::text(name(letter)),
         Cell::text(&letter.reason),
         Cell::text(queue(letter)),
         Cell::text(portal(letter)),
-        Cell::number(size(letter)),
+        Cell::number(letter.size()),
         Cell::text(&letter.detail),
     ]
 }
 
 fn facts(letter_box: LetterBox, letter: &Letter) -> Vec<(String, String)> {
-    let sha256 = letter.headers.get(SHA256_HEADER).cloned();
     let mut facts = vec![
-        ("id", letter.message_id.clone().unwrap_or_default()),
+        ("id", name(letter)),
         ("in", letter_box.queue().name().to_owned()),
         ("reason", letter.reason.clone()),
         ("from queue", queue(letter).to_owned()),
         ("portal", portal(letter).to_owned()),
         ("published", letter.published_at.map(date).unwrap_or_default()),
         ("type", letter.content_type.clone().unwrap_or_default()),
-        ("bytes", size(letter)),
-        ("SHA-256", sha256.unwrap_or_else(|| fleet_keys::sha256_hex(&letter.body))),
+        ("bytes", letter.size()),
+        ("SHA-256", letter.sha256()),
         ("detail", letter.detail.clone()),
     ];
     match letter_box {
@@ -129,7 +182,7 @@ mod tests {
 
     const BODY: &str = r#"{"number_match":"4711"}"#;
 
-    fn letter(body: &'static str) -> Letter {
+    pub(super) fn letter(body: &'static str) -> Letter {
         Letter {
             message_id: Some("0193".to_owned()),
             queue: Some(Queue::ChallengeVoice),
@@ -138,7 +191,7 @@ mod tests {
             portal: PortalName::parse("operations").ok(),
             content_type: None,
             published_at: None,
-            headers: [(SIZE_HEADER.to_owned(), "812".to_owned()), ("note".to_owned(), "4711".to_owned())]
+            headers: [("x-mfa-size".to_owned(), "812".to_owned()), ("note".to_owned(), "4711".to_owned())]
                 .into(),
             body: body.into(),
         }
@@ -157,13 +210,16 @@ parked  0193  schema_violation  challenge.voice  operations    812  data.user_id
     }
 
     #[test]
+    fn a_message_without_an_id_is_named_by_its_hash() {
+        let nameless = Letter { message_id: None, ..letter("{}") };
+        assert_eq!(name(&nameless), "44136fa355b3678a");
+    }
+
+    #[test]
     fn a_body_is_shown_only_where_it_was_parked() {
         let text = |letter_box| {
             let facts = facts(letter_box, &letter(BODY));
-            facts.into_iter().map(|(_, value)| value).collect::<Vec<_>>().join(
-                "
-",
-            )
+            facts.into_iter().map(|(_, value)| value).collect::<Vec<_>>().join("\n")
         };
         assert!(!text(LetterBox::Dead).contains("4711"), "{}", text(LetterBox::Dead));
         assert!(text(LetterBox::Parked).contains(BODY));

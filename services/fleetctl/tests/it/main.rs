@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
 mod asking;
+mod letters;
 mod looking;
 mod support;

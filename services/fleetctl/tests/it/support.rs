@@ -60,7 +60,7 @@ pub(crate) struct Fleet {
     pub(crate) namespace: String,
     context: Context,
     readiness: Readiness,
-    _broker: Broker,
+    pub(crate) broker: Broker,
 }
 
 struct Answer {
@@ -83,7 +83,7 @@ impl Fleet {
         let broker = Broker::start(&broker_settings, &context, &metrics, &readiness).unwrap();
         broker.consume(Queue::ChallengeDefault, 1, Answer { outcomes: outcomes.clone() });
         broker.consume(Queue::ChallengeVoice, 1, Answer { outcomes });
-        let fleet = Self { namespace, context, readiness, _broker: broker };
+        let fleet = Self { namespace, context, readiness, broker };
         fleet.ready().await;
         fleet
     }
