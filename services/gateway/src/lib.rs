@@ -14,6 +14,7 @@ mod twiml;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::Router;
 use fleet_engine::{Assembly, Engine};
 use fleet_lifecycle::Context;
 use fleet_settings::Settings as AllSettings;
@@ -68,13 +69,9 @@ pub async fn start(assembly: &Assembly, all: &AllSettings) -> anyhow::Result<()>
 
 /// Starts on a listener that is bound already, whatever `gateway.listen` says.
 pub fn start_on(listener: TcpListener, parts: Parts) {
-    let Parts { context, engine, carrier, metrics, readiness, settings } = parts;
-    let metrics = GatewayMetrics::new(&metrics);
+    let (app, metrics) = routes_of(&parts);
+    let Parts { context, readiness, settings, .. } = parts;
     let listening = readiness.check("gateway");
-    let comparing = Comparing::new(settings.pins_at_once);
-    let gateway =
-        Gateway { engine, carrier, settings: settings.clone(), metrics: metrics.clone(), comparing };
-    let app = routes::router(Arc::new(gateway));
     let serving = server::serve(listener, app, settings, (context.clone(), metrics));
     context.tasks.spawn("gateway", async move {
         listening.set_ready(true);
@@ -82,4 +79,21 @@ pub fn start_on(listener: TcpListener, parts: Parts) {
         listening.set_ready(false);
         end
     });
+}
+
+/// All routes without a port, for whoever calls them in the same process.
+pub fn router(parts: &Parts) -> Router {
+    routes_of(parts).0
+}
+
+fn routes_of(parts: &Parts) -> (Router, GatewayMetrics) {
+    let metrics = GatewayMetrics::new(&parts.metrics);
+    let gateway = Gateway {
+        engine: parts.engine.clone(),
+        carrier: parts.carrier.clone(),
+        settings: parts.settings.clone(),
+        metrics: metrics.clone(),
+        comparing: Comparing::new(parts.settings.pins_at_once),
+    };
+    (routes::router(Arc::new(gateway)), metrics)
 }

@@ -252,10 +252,10 @@ async fn a_signed_form_with_a_field_twice_is_no_fault() {
 }
 
 /// A xorshift generator: the same requests in every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

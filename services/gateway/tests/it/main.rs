@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail as the test itself does")]
 
 mod app;
+mod callbacks;
 mod calls;
 mod connections;
 mod hostile;

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fleet_broker::{Broker, Delivery, Handler, Queue, Verdict};
 use fleet_domain::{
     Ask, AskedStep, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Context as Shown,
-    DeviceId, Event, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, Purpose, Target, UserId,
-    open,
+    DeviceId, Event, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, Purpose, Target,
+    Timestamp, UserId, open,
 };
 use fleet_engine::{Applied, Apply, Engine};
 use fleet_keys::{DeviceAlg, Keys, hmac_sha1_base64, random_bytes};
@@ -213,12 +213,34 @@ impl Fleet {
         user.id
     }
 
+    /// The routes without a port, counting for themselves.
+    pub(crate) fn router(&self) -> axum::Router {
+        fleet_gateway::router(&fleet_gateway::Parts {
+            context: self.context.clone(),
+            engine: self.engine.clone(),
+            carrier: twilio_settings().profile().unwrap(),
+            metrics: Metrics::new(),
+            readiness: Readiness::new(),
+            settings: gateway_settings(&UNHURRIED),
+        })
+    }
+
     /// Stores a challenge as its acceptance leaves it.
     pub(crate) async fn challenge(
         &self,
         user: &UserId,
         workflow: &[AskedStep],
         number: Option<&str>,
+    ) -> ChallengeKey {
+        self.challenge_until(user, workflow, (number, None)).await
+    }
+
+    /// The same with a deadline other than the policy's.
+    pub(crate) async fn challenge_until(
+        &self,
+        user: &UserId,
+        workflow: &[AskedStep],
+        (number, answer_by): (Option<&str>, Option<Timestamp>),
     ) -> ChallengeKey {
         let now = self.engine.now();
         let key = ChallengeKey { id: ChallengeId::from_parts(now, random_bytes()), portal: portal() };
@@ -230,7 +252,7 @@ impl Fleet {
             channel: None,
             target: Target::Primary,
             workflow: workflow.to_vec(),
-            answer_by: None,
+            answer_by,
             locale: None,
             context: Shown { application: Some("Payroll".into()), ..Shown::default() },
             body_hash: [1; 32],
@@ -439,13 +461,18 @@ pub(crate) fn path_of(key: &ChallengeKey, last: &str) -> String {
     format!("/app/challenges/{}/{}/{last}", key.portal, key.id)
 }
 
-/// As Twilio signs: the URL without its fragment, then every field in the order of the names.
+/// As the account's carrier signs: the URL without its fragment, then every field in the order of the names.
 pub(crate) fn signature(url: &str, fields: &[(&str, &str)]) -> String {
+    signature_by(AUTH_TOKEN, url, fields)
+}
+
+/// The same by the account with this auth token.
+pub(crate) fn signature_by(auth_token: &str, url: &str, fields: &[(&str, &str)]) -> String {
     let mut sorted = fields.to_vec();
     sorted.sort_unstable();
     let joined: String = sorted.iter().flat_map(|(name, value)| [*name, *value]).collect();
     let url = url.split('#').next().unwrap();
-    hmac_sha1_base64(AUTH_TOKEN.as_bytes(), format!("{url}{joined}").as_bytes())
+    hmac_sha1_base64(auth_token.as_bytes(), format!("{url}{joined}").as_bytes())
 }
 
 fn engine_settings() -> fleet_engine::Settings {
