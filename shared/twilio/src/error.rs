@@ -322,6 +322,7 @@ mod tests {
             (404, 20_404, NotFound),
             (409, 20_409, OurMistake),
             (422, 20_422, OurMistake),
+            // Too many requests at once, and too many calls.
             (429, 20_429, Throttled),
             (429, 10_004, Throttled),
             (400, 10_004, Throttled),
@@ -333,6 +334,9 @@ mod tests {
             (400, 21_203, DestinationNotAllowed),
             (400, 21_205, OurMistake),
             (400, 21_206, OurMistake),
+            (400, 21_207, OurMistake),
+            (400, 21_208, OurMistake),
+            (400, 21_209, OurMistake),
             (400, 21_210, CallerIdRejected),
             (422, 21_210, CallerIdRejected),
             (400, 21_211, InvalidNumber),
@@ -343,13 +347,38 @@ mod tests {
             (403, 21_215, DestinationNotAllowed),
             (400, 21_216, DestinationNotAllowed),
             (400, 21_217, InvalidNumber),
+            (400, 21_218, OurMistake),
             (400, 21_219, Misconfigured),
+            (400, 21_220, OurMistake),
+            (400, 21_234, OurMistake),
             (400, 21_999, OurMistake),
             (400, 32_017, CallerIdRejected),
             (400, 32_018, OurMistake),
         ] {
             let found = error(Operation::CreateCall, http_status, &format!(r#"{{"code":{code}}}"#));
             assert_eq!((found.kind(), found.code()), (kind, Some(code)), "HTTP {http_status}, code {code}");
+        }
+    }
+
+    #[test]
+    fn every_kind_says_whether_to_ask_again_and_what_a_portal_hears() {
+        let after = Some(Duration::from_secs(3));
+        for kind in CallErrorKind::ALL {
+            let found = CallError { kind, ..error(Operation::CreateCall, 400, "") };
+            let expected = match kind {
+                CallErrorKind::NotSent | Unavailable => {
+                    (FailureClass::Transient, Reason::ProviderUnavailable)
+                }
+                Unclear => (FailureClass::MaybeHappened, Reason::ProviderUnavailable),
+                Throttled => (FailureClass::Throttled { after }, Reason::ProviderUnavailable),
+                CallerIdRejected => (FailureClass::Permanent, Reason::CarrierRejectedCallerId),
+                InvalidNumber => (FailureClass::Permanent, Reason::InvalidNumber),
+                DestinationNotAllowed => (FailureClass::Permanent, Reason::DestinationNotAllowed),
+                Unreachable => (FailureClass::Permanent, Reason::Unreachable),
+                Misconfigured | NotFound => (FailureClass::Permanent, Reason::Misconfigured),
+                OurMistake => (FailureClass::Permanent, Reason::Internal),
+            };
+            assert_eq!((found.class(), found.reason()), expected, "{kind:?}");
         }
     }
 
