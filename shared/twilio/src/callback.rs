@@ -73,6 +73,20 @@ impl VoiceRequest {
     }
 }
 
+/// The fields that say what was keyed.
+const ENTRY: [&str; 2] = ["Digits", "FinishedOnKey"];
+
+/// Whether what was keyed may be hidden in other fields. A signature covers names and values in a row, without a mark
+/// between them, so it holds as well for `Dig=its42` as for `Digits=42`, which would make a lone pound key of `42#`.
+pub fn hides_entry(fields: &[(String, String)]) -> bool {
+    let mut sorted: Vec<_> = fields.iter().collect();
+    sorted.sort_unstable();
+    let signed: String = sorted.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
+    ENTRY
+        .iter()
+        .any(|entry| signed.matches(entry).count() != fields.iter().filter(|(name, _)| name == entry).count())
+}
+
 /// The first field of this name that is not empty.
 fn first<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
     fields.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
@@ -157,6 +171,23 @@ mod tests {
             let request = VoiceRequest::from_fields(&all).unwrap();
             assert_eq!(request.digits.as_ref().map(ExposeSecret::expose_secret), digits, "{pairs:?}");
             assert_eq!(request.finished_on_key, key, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_other_fields_hide_is_found() {
+        for (pairs, hides) in [
+            (&[("CallerZip", "27601"), ("Digits", "42"), ("FinishedOnKey", "#")][..], false),
+            (&[("Digits", ""), ("FinishedOnKey", "#"), ("msg", "Gather End")], false),
+            (&[("ErrorUrl", "https://mfa.example.org/twilio/calls/a/b/1/c/input/1")], false),
+            (&[("Digits", "42"), ("Digits", "42"), ("FinishedOnKey", "#")], false),
+            (&[("Digits42", ""), ("FinishedOnKey", "#")], true),
+            (&[("Dig", "its42"), ("FinishedOnKey", "#")], true),
+            (&[("CallerZip", "27601Digits42"), ("FinishedOnKey", "#")], true),
+            (&[("CallerZip27601Digits42", ""), ("FinishedOnKey", "#")], true),
+            (&[("Digits", ""), ("DirectionFinishedOnKey#", "")], true),
+        ] {
+            assert_eq!(hides_entry(&fields(pairs)), hides, "{pairs:?}");
         }
     }
 

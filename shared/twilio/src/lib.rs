@@ -16,7 +16,7 @@ mod status;
 mod tests;
 
 pub use call::{Call, CallList, Ended, PlacedCall};
-pub use callback::{StatusCallback, VoiceRequest};
+pub use callback::{StatusCallback, VoiceRequest, hides_entry};
 pub use client::{Carrier, CarrierUnusable};
 pub use create::CreateCall;
 pub use error::{CallError, CallErrorKind, Operation};

@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use fleet_domain::{ChallengeId, ChallengeKey, PortalName};
-use fleet_twilio::{SignedBody, SignedRequest};
+use fleet_twilio::{SignedBody, SignedRequest, hides_entry};
 use serde::Deserialize;
 
 use super::body::{Unread, is_of_type, whole_body};
@@ -129,7 +129,8 @@ impl FromRequest<Arc<Gateway>> for SignedForm {
             signature: &signature,
             signature_settings: signature_settings.as_deref(),
         };
-        if gateway.carrier.has_signed(&signed) { Ok(Self(fields)) } else { Err(TurnedAway::Forged) }
+        let is_the_carriers = gateway.carrier.has_signed(&signed) && !hides_entry(&fields);
+        if is_the_carriers { Ok(Self(fields)) } else { Err(TurnedAway::Forged) }
     }
 }
 

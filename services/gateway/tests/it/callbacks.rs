@@ -293,6 +293,7 @@ async fn thousands_of_mutated_replayed_foreign_and_late_callbacks_approve_nothin
         shooting += set_began.elapsed();
         assert!(tally.wrong.is_empty(), "seed {seed}: {:#?}", tally.wrong);
         scene.judge(&calls).await;
+        println!("{sent} of {count} after {:.0?}", began.elapsed());
     }
     println!(
         "{sent} callbacks with seed {seed} in {:.0?}, {} per second while shooting; answers: {:?}; kinds: {:#?}",

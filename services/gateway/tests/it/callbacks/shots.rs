@@ -83,7 +83,7 @@ impl Kind {
     pub(crate) fn may_be_answered(self, status: u16) -> bool {
         match self {
             Self::Forged(_) => matches!(status, 403 | 404),
-            Self::Real(Real::Resplit) => matches!(status, 200 | 400),
+            Self::Real(Real::Resplit) => matches!(status, 200 | 400 | 403),
             Self::Real(_) => matches!(status, 200 | 204),
         }
     }
