@@ -1,4 +1,4 @@
-//! Just enough AMQP 0-9-1 to log in and to publish bytes. It checks nothing of what it sends.
+//! Just enough AMQP 0-9-1 to log in, to publish bytes and to get them. It checks nothing of what it sends.
 
 use std::time::Duration;
 
@@ -30,6 +30,12 @@ const OPEN: Method = Method(10, 40);
 const OPENED: Method = Method(10, 41);
 const CHANNEL_OPEN: Method = Method(20, 10);
 const CHANNEL_OPENED: Method = Method(20, 11);
+const DECLARE: Method = Method(50, 10);
+const DECLARED: Method = Method(50, 11);
+const BIND: Method = Method(50, 20);
+const BOUND: Method = Method(50, 21);
+const GET: Method = Method(60, 70);
+const GOT: Method = Method(60, 71);
 const CONFIRM_SELECT: Method = Method(85, 10);
 const CONFIRM_SELECTED: Method = Method(85, 11);
 const PUBLISH: Method = Method(60, 40);
@@ -123,6 +129,45 @@ impl Attacker {
         }
     }
 
+    /// A queue of this connection's own that gets all that is published to a topic exchange from now on.
+    pub async fn overhear(&mut self, exchange: &str) -> Result<String, Error> {
+        // Exclusive and deleted with the connection; without arguments.
+        self.call(CHANNEL, DECLARE, &[0, 0, 0, 0b1100, 0, 0, 0, 0]).await?;
+        let declared = self.expect(DECLARED).await?;
+        let length = declared.first().copied().map_or(0, usize::from);
+        let name = declared.get(1..=length).ok_or(Error::Unexpected)?.to_vec();
+        let mut bind = vec![0, 0];
+        for text in [&name, exchange.as_bytes(), b"#"] {
+            short(text, &mut bind);
+        }
+        bind.extend([0; 5]);
+        self.call(CHANNEL, BIND, &bind).await?;
+        self.expect(BOUND).await?;
+        String::from_utf8(name).map_err(|_| Error::Unexpected)
+    }
+
+    /// Takes the next message of a queue: all of its bytes, from the routing key over the properties to the body.
+    pub async fn take(&mut self, queue: &str) -> Result<Option<Vec<u8>>, Error> {
+        let mut get = vec![0, 0];
+        short(queue.as_bytes(), &mut get);
+        get.push(1); // acked by being sent
+        self.call(CHANNEL, GET, &get).await?;
+        let (method, mut bytes) = self.method().await?;
+        if method != GOT {
+            return Ok(None);
+        }
+        let (_, header) = self.read_frame().await?;
+        let size = header.get(4..12).ok_or(Error::Unexpected)?;
+        let mut left = size.iter().fold(0, |sum, byte| sum * 256 + usize::from(*byte));
+        bytes.extend(header);
+        while left > 0 {
+            let (_, part) = self.read_frame().await?;
+            left = left.saturating_sub(part.len());
+            bytes.extend(part);
+        }
+        Ok(Some(bytes))
+    }
+
     async fn log_in(&mut self, address: &Address) -> Result<(), Error> {
         self.stream.write_all(b"AMQP\0\0\x09\x01").await?;
         self.expect(START).await?;
@@ -198,17 +243,22 @@ impl Attacker {
     /// The next method and its arguments; other frames are passed over.
     async fn method(&mut self) -> Result<(Method, Vec<u8>), Error> {
         loop {
-            let kind = self.stream.read_u8().await?;
-            let _channel = self.stream.read_u16().await?;
-            let length = usize::try_from(self.stream.read_u32().await?).unwrap_or(usize::MAX);
-            let mut payload = vec![0; length];
-            self.stream.read_exact(&mut payload).await?;
-            let _end = self.stream.read_u8().await?;
+            let (kind, payload) = self.read_frame().await?;
             if let (METHOD, [a, b, c, d, arguments @ ..]) = (kind, payload.as_slice()) {
                 let method = Method(u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
                 return Ok((method, arguments.to_vec()));
             }
         }
+    }
+
+    async fn read_frame(&mut self) -> Result<(u8, Vec<u8>), Error> {
+        let kind = self.stream.read_u8().await?;
+        let _channel = self.stream.read_u16().await?;
+        let length = usize::try_from(self.stream.read_u32().await?).unwrap_or(usize::MAX);
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).await?;
+        let _end = self.stream.read_u8().await?;
+        Ok((kind, payload))
     }
 }
 

@@ -1,0 +1,318 @@
+//! Canaries: secrets and numbers that occur nowhere else are put into every place that takes one, and looked for
+//! wherever the fleet leaves anything: logs, metrics, events, parked letters, tables, Redis.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod nests;
+#[path = "../it/world.rs"]
+#[expect(dead_code, reason = "other scenarios use the rest")]
+mod world;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fleet_contracts::NumberMatch;
+use fleet_domain::{
+    Channel, Context, Extension, Field, PhoneKind, PhoneNumber, PhoneRole, PinRule, Policy, PortalName,
+    Reason, Target, UserId,
+};
+use fleet_hostile::{Attacker, Message, Properties, Table, Value};
+use fleet_keys::Pin;
+use fleet_records::NewPhone;
+use fleet_telemetry::{LogFormat, LogSettings};
+use serde_json::{Value as Json, json};
+
+use nests::{Bird, Nest, redis};
+use world::{ALL, PORTAL, Running, World, until};
+
+const PIN: &str = "739184620552";
+const WRONG_PIN: &str = "184620573991";
+const NUMBER: &str = "839146";
+const PRIMARY: &str = "+14845557391";
+const EXTENSION: &str = ",,51729364#";
+const WRONG: &str = "+14845558462";
+const FRAUD: &str = "+14845559513";
+const REFUSED: &str = "+14845554175";
+const BACKUP: &str = "+14845556284";
+const CARD: &str = "4929123456781234";
+/// What a hostile portal puts everywhere.
+const HOSTILE: &str = "zanzibar-4929876543214321-839157";
+const DEVICE: &str = "00000000-0000-8000-8000-000000031337";
+const PUSH_TOKEN: &str = "swarm-201527";
+
+/// Everything of ours, and of libraries what the most talkative operator turns on.
+const FILTER: &str = "debug,fleet_broker=trace,fleet_engine=trace,fleet_gateway=trace,fleet_keys=trace,\
+    fleet_lifecycle=trace,fleet_outcomes=trace,fleet_push_worker=trace,fleet_records=trace,fleet_settings=trace,\
+    fleet_telemetry=trace,fleet_twilio=trace,fleet_voice_worker=trace,fleet_simulator=off,fleet_hostile=off";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn people() -> String {
+    let person = |number: &str, presses: &[&str]| {
+        format!(
+            "[[person]]\nname = \"{number}\"\nnumber = \"{number}\"\nanswers = {{ after = \"1s\" }}\npresses = {presses:?}\n"
+        )
+    };
+    let (pin, wrong, number) = (format!("{PIN}#"), format!("{WRONG_PIN}#"), format!("{NUMBER}#"));
+    [
+        person(PRIMARY, &[&pin, &number]),
+        person(BACKUP, &[&pin, &number]),
+        person(WRONG, &[&wrong, "1846205739#", &wrong]),
+        person(FRAUD, &["0#", "1#"]),
+    ]
+    .concat()
+}
+
+fn phone(role: PhoneRole, number: &str, extension: Option<&str>) -> NewPhone {
+    NewPhone {
+        role,
+        kind: PhoneKind::Office,
+        number: PhoneNumber::parse(number).unwrap(),
+        extension: extension.map(|text| Extension::parse(text).unwrap()),
+        verified: true,
+    }
+}
+
+/// Challenges of every kind of end, with a canary wherever one fits. Gives their ids.
+async fn challenges(world: &World, fleet: &Running) -> Vec<fleet_domain::ChallengeId> {
+    let shown = || Context {
+        application: Some(format!("Payroll {CARD}")),
+        place: Some(format!("Durham {CARD}")),
+        fields: vec![Field { name: "card".into(), value: CARD.into() }],
+        ..Context::default()
+    };
+    let mut ids = Vec::new();
+    for (user, number, target, reason) in [
+        ("refused", REFUSED, Target::Primary, Reason::InvalidNumber),
+        ("right", PRIMARY, Target::Primary, Reason::OkNumberMatch),
+        ("behind-a-switchboard", "+14845550001", Target::Backup, Reason::OkNumberMatch),
+        ("wrong", WRONG, Target::Primary, Reason::PinMismatch),
+        ("fraud", FRAUD, Target::Primary, Reason::FraudReported),
+    ] {
+        let phones =
+            vec![phone(PhoneRole::Primary, number, None), phone(PhoneRole::Backup, BACKUP, Some(EXTENSION))];
+        let user = world.user(user, Channel::Voice, phones, Vec::new()).await;
+        with_pin(world, &user).await;
+        let draft = world.portal.draft(user).to(target).context(shown());
+        let id = world.ask(&draft.showing(NumberMatch::parse(NUMBER).unwrap())).await;
+        assert_eq!(world.outcome(id).await.reason, Some(reason));
+        ids.push(id);
+    }
+    let app = world.app_user("app", &[(DEVICE, PUSH_TOKEN)]).await;
+    let id = world.ask(&world.portal.draft(app).context(shown())).await;
+    world.outcome(id).await;
+    ids.push(id);
+    until("fraud is told", || async { fleet.count("mfa_fraud_reports_total", &[]) == 1 }).await;
+    ids
+}
+
+async fn with_pin(world: &World, user: &UserId) {
+    let hash = world.keys().hash_pin(user.as_str(), &Pin::parse(PIN).unwrap());
+    world.records.set_pins(&[(user.clone(), Some(hash))]).await.unwrap();
+}
+
+/// Requests and cancels that break their contracts in one field each.
+fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let mut bodies = Vec::new();
+    let id = fleet_domain::ChallengeId::from_parts(fleet_lifecycle::Clock::system().now(), [7; 10]);
+    for (queue, kind) in [
+        ("challenge.voice", "mfa.challenge.requested.v1"),
+        ("control.cancel", "mfa.challenge.cancel_requested.v1"),
+    ] {
+        let mut data = json!({ "challenge_id": id.to_string() });
+        if queue == "challenge.voice" {
+            data["user_id"] = "right".into();
+        }
+        let good = json!({ "specversion": "1.0", "id": "1", "source": "/t", "type": kind, "data": data });
+        let fields =
+            ["specversion", "id", "source", "type", "time", "subject", "datacontenttype", "traceparent"];
+        let inner = [
+            "challenge_id",
+            "user_id",
+            "purpose",
+            "target",
+            "workflow",
+            "number_match",
+            "answer_by",
+            "context",
+            "locale",
+            HOSTILE,
+        ];
+        for value in
+            [json!(HOSTILE), json!([HOSTILE]), json!({ HOSTILE: HOSTILE }), json!(4_929_876_543_214_321_u64)]
+        {
+            for field in fields {
+                let mut body = good.clone();
+                body[field] = if value.is_string() { json!(HOSTILE.repeat(20)) } else { value.clone() };
+                bodies.push((queue, body));
+            }
+            for field in inner {
+                let mut body = good.clone();
+                body["data"][field] = match (field, value.is_string()) {
+                    ("number_match", true) => json!("839157x"),
+                    // Nearly anything else is an id of a user.
+                    ("user_id", true) => json!(format!("{HOSTILE} {HOSTILE}")),
+                    (_, _) => value.clone(),
+                };
+                bodies.push((queue, body));
+            }
+            for deep in ["client_ip", HOSTILE] {
+                let mut body = good.clone();
+                body["data"]["context"] = json!({ deep: value });
+                bodies.push((queue, body));
+            }
+            for deep in ["channel", "target", "timeout_s", HOSTILE] {
+                let mut body = good.clone();
+                body["data"]["workflow"] = json!([{ "channel": "voice", deep: value }]);
+                bodies.push((queue, body));
+            }
+            bodies.push((queue, json!({ HOSTILE: value })));
+        }
+        bodies.push((queue, Json::String(HOSTILE.into())));
+    }
+    let mut bodies: Vec<(&str, Vec<u8>)> =
+        bodies.into_iter().map(|(queue, body)| (queue, body.to_string().into_bytes())).collect();
+    bodies.push(("challenge.voice", HOSTILE.into()));
+    bodies.push(("challenge.push", format!("{{\"specversion\":\"1.0\",\"id\":\"{HOSTILE}\"").into_bytes()));
+    bodies.push(("challenge.push", HOSTILE.repeat(4_000).into_bytes()));
+    bodies
+}
+
+/// Publishes them, each with hostile headers too; some without proof of who sends them.
+async fn attack(attacker: &mut Attacker, namespace: &str) -> u64 {
+    let bodies = hostile_bodies();
+    for (number, (routing_key, body)) in bodies.iter().enumerate() {
+        let names = ["traceparent", "x-mfa-portal", "x-mfa-detail", "x-death", HOSTILE];
+        let headers = names.map(|name| (name.as_bytes().to_vec(), Value::text(HOSTILE))).to_vec();
+        let properties = Properties {
+            content_type: Some(HOSTILE.into()),
+            message_id: Some(number.to_string().into_bytes()),
+            user_id: (number % 5 > 0).then(|| PORTAL.into()),
+            reply_to: Some(HOSTILE.into()),
+            headers: Some(Table(headers)),
+            expiration: None,
+        };
+        let message = Message { routing_key: (*routing_key).to_owned(), properties, body: body.clone() };
+        attacker.publish(&format!("{namespace}.mfa.requests"), &message).await.unwrap();
+    }
+    bodies.len() as u64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
+    let log = Log::default();
+    let logged = log.clone();
+    let settings = LogSettings { filter: FILTER.to_owned(), format: LogFormat::Text };
+    assert!(fleet_telemetry::capture_logs(&settings, move || logged.clone()));
+    let (panics, told) = (Mutex::new(log.clone()), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        let _ = writeln!(panics.lock().unwrap(), "panicked: {panic}");
+        told(panic);
+    }));
+
+    let world = World::new(&people()).await;
+    world
+        .register(Policy {
+            approve_only: true,
+            ring_s: 20,
+            prompts: 3,
+            pin: PinRule::Required,
+            ..Policy::default()
+        })
+        .await;
+    let namespace =
+        world.environment.iter().find(|(name, _)| name == "FLEET_BROKER__NAMESPACE").unwrap().1.clone();
+    let fleet = world.start(&ALL).await;
+    let mut attacker = Attacker::connect(&fleet_testkit::amqp_url()).await.unwrap();
+    let events = attacker.overhear(&format!("{namespace}.mfa.events")).await.unwrap();
+    world
+        .faults(
+            &json!({ "rules": [{ "place": "call_create", "fault": "refused", "code": 21211, "count": 1 }] }),
+        )
+        .await;
+    let ids = challenges(&world, &fleet).await;
+    let sent = attack(&mut attacker, &namespace).await;
+    until("all that is hostile is settled", || async {
+        fleet.count("mfa_broker_deliveries_total", &["end=\"poison\""])
+            + fleet.count("mfa_broker_deliveries_total", &["end=\"done\""])
+            >= sent
+    })
+    .await;
+    until("everything is told", || async { fleet.count("mfa_broker_parked_total", &[]) > sent / 2 }).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let mut nests = vec![
+        Nest::new("a metric", fleet.assembly.metrics.render().into_bytes()),
+        Nest::new("Redis", redis(&format!("t-{namespace}")).await),
+        Nest::new("an event", drain(&mut attacker, &events).await),
+        Nest::new("a parked letter", drain(&mut attacker, &format!("{namespace}.parked")).await),
+        Nest::new("a dead letter", drain(&mut attacker, &format!("{namespace}.dead")).await),
+    ];
+    let tables =
+        world.scratch.sql("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").await;
+    assert!(tables.len() > 8, "{tables:?}");
+    for table in tables {
+        let rows = world.scratch.sql(&format!("SELECT t::text FROM {table} t")).await;
+        nests.push(Nest::table(&table, rows.join("\n").into_bytes()));
+    }
+    let links = fleet.assembly.engine.links();
+    let tokens: Vec<String> = ids
+        .iter()
+        .flat_map(|id| {
+            [1, 2].map(|attempt| {
+                (fleet_domain::ChallengeKey { id: *id, portal: PortalName::parse(PORTAL).unwrap() }, attempt)
+            })
+        })
+        .map(|(key, attempt)| links.call_path(&key, attempt).rsplit('/').next().unwrap().to_owned())
+        .collect();
+    assert!(fleet.stop().await);
+    let lines = log.0.lock().unwrap().clone();
+    let text = String::from_utf8_lossy(&lines);
+    assert!(text.contains("DEBUG") && text.lines().count() > 100, "logs are captured:\n{text}");
+    assert!(!text.contains("panicked"), "something panicked");
+    nests.push(Nest::new("the log", lines));
+
+    let mut birds = vec![
+        Bird::secret("the PIN", PIN),
+        Bird::secret("a wrong PIN", WRONG_PIN),
+        Bird::secret("the number to match", NUMBER),
+        Bird::secret("the extension", "51729364"),
+        Bird::secret("the push token", PUSH_TOKEN),
+        Bird::secret("the account's token", "simulator-auth-token"),
+        Bird::secret("the master key", "6d6173746572206b"),
+        Bird::shown("a field of the context", CARD),
+        Bird::shown("a hostile word", "zanzibar"),
+        Bird::shown("a hostile card", "4929876543214321"),
+        Bird::secret("a hostile number to match", "839157"),
+    ];
+    for number in [PRIMARY, BACKUP, WRONG, FRAUD, REFUSED] {
+        birds.push(Bird::secret("a phone number", &number[2..]));
+    }
+    birds.extend(tokens.iter().map(|token| Bird::secret("an attempt's token", token)));
+    let found: Vec<String> =
+        nests.iter().flat_map(|nest| birds.iter().filter_map(|bird| nest.find(bird))).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    // The search finds what is there.
+    let masked = Bird::secret("a masked number", "+1484*****91");
+    assert!(nests.iter().any(|nest| nest.find(&masked).is_some()), "Redis shows masked numbers");
+}
+
+async fn drain(attacker: &mut Attacker, queue: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(message) = attacker.take(queue).await.unwrap() {
+        all.extend(message);
+    }
+    all
+}

@@ -1,0 +1,95 @@
+//! Where canaries are looked for, and how.
+
+use fleet_testkit::redis_url;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A text that occurs nowhere else.
+pub(crate) struct Bird {
+    what: &'static str,
+    text: String,
+    /// Whether a table may hold it: the app shows it to the person.
+    in_tables: bool,
+}
+
+impl Bird {
+    pub(crate) fn secret(what: &'static str, text: &str) -> Self {
+        Self { what, text: text.to_owned(), in_tables: false }
+    }
+
+    pub(crate) fn shown(what: &'static str, text: &str) -> Self {
+        Self { what, text: text.to_owned(), in_tables: true }
+    }
+}
+
+/// A place where the fleet leaves something.
+pub(crate) struct Nest {
+    place: String,
+    content: String,
+    is_table: bool,
+}
+
+impl Nest {
+    pub(crate) fn new(place: &str, content: Vec<u8>) -> Self {
+        Self {
+            place: place.to_owned(),
+            content: String::from_utf8_lossy(&content).into_owned(),
+            is_table: false,
+        }
+    }
+
+    pub(crate) fn table(name: &str, content: Vec<u8>) -> Self {
+        Self { is_table: true, ..Self::new(&format!("the table {name}"), content) }
+    }
+
+    /// Says where the bird sits in this nest.
+    pub(crate) fn find(&self, bird: &Bird) -> Option<String> {
+        if self.is_table && bird.in_tables {
+            return None;
+        }
+        // PostgreSQL shows bytes so.
+        let hex: String = bird.text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let at = [bird.text.as_str(), &hex].into_iter().find_map(|text| self.place_of(text))?;
+        let around: String = self.content[..at].chars().rev().take(160).collect();
+        let before: String = around.chars().rev().collect();
+        let after: String = self.content[at..].chars().take(80).collect();
+        Some(format!("{} is in {}: …{before}{after}…", bird.what, self.place))
+    }
+
+    /// Digits within longer digits, or a fraction of a second, are something else.
+    fn place_of(&self, text: &str) -> Option<usize> {
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '.');
+        let short = text.len() < 8;
+        self.content.match_indices(text).map(|(at, _)| at).find(|at| {
+            let (before, after) = (&self.content[..*at], &self.content[at + text.len()..]);
+            !short || !(is_part(before.chars().next_back()) || is_part(after.chars().next()))
+        })
+    }
+}
+
+/// Every key with this prefix and its value, as Redis sends them.
+pub(crate) async fn redis(prefix: &str) -> Vec<u8> {
+    let url = redis_url();
+    let (login, address) = url.strip_prefix("redis://").unwrap().split_once('@').unwrap_or(("", &url[8..]));
+    let mut stream = TcpStream::connect(address.split('/').next().unwrap()).await.unwrap();
+    let (user, password) = login.split_once(':').unwrap_or_default();
+    let mut commands = String::new();
+    if !password.is_empty() {
+        commands += &format!("AUTH {} {password}\r\n", if user.is_empty() { "default" } else { user });
+    }
+    let script = "local all = {} for _, key in ipairs(redis.call('KEYS', ARGV[1])) do \
+        table.insert(all, key) table.insert(all, redis.call('DUMP', key)) \
+        local value = redis.pcall('GET', key) if type(value) == 'string' then table.insert(all, value) end end return all";
+    commands += &format!("EVAL \"{script}\" 0 {prefix}*\r\nPING\r\n");
+    stream.write_all(commands.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"+PONG\r\n") {
+        assert!(
+            stream.read_buf(&mut answer).await.unwrap() > 0,
+            "Redis closed: {}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    assert!(!answer.starts_with(b"-"), "{}", String::from_utf8_lossy(&answer));
+    answer
+}
