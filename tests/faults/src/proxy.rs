@@ -35,6 +35,8 @@ pub enum Fault {
     },
     /// Nothing passes, not even the end of a connection. All connections stay open and new ones are accepted.
     BlackHole,
+    /// What clients send passes; what is answered waits, and the end of a connection with it.
+    HoldAnswers,
     /// The connections open at this moment are dead for good, without either side being told, as when a router
     /// forgets them. New ones pass.
     BlackHoleOld,

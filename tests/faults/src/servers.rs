@@ -54,19 +54,13 @@ impl Servers {
 
     /// A command for Redis, by its own client; gives its answer.
     pub(crate) async fn redis(&self, command: &[&str]) -> anyhow::Result<String> {
-        let client = Command::new("redis-cli")
-            .args(["-u", &self.redis_url, "--no-auth-warning", "--raw"])
-            .args(command)
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(PATIENCE, client).await.context("redis-cli hangs")??;
-        ensure!(
-            output.status.success(),
-            "redis-cli {}: {}",
-            command.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        let login = ["-u", &self.redis_url, "--no-auth-warning", "--raw"];
+        ask("redis-cli", &[&login, command].concat()).await
+    }
+
+    /// A statement for PostgreSQL, by its own client; gives its answer.
+    pub(crate) async fn postgresql(&self, statement: &str) -> anyhow::Result<String> {
+        ask("psql", &["-X", "-At", "-c", statement, &self.database_url]).await
     }
 
     /// Another stack beside this one, whose RabbitMQ is a cluster of three nodes.
@@ -88,6 +82,15 @@ impl Servers {
         cluster.database_url = value("DATABASE_URL")?;
         Ok(cluster)
     }
+}
+
+/// Runs a client; gives what it printed.
+async fn ask(client: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(client).args(arguments).kill_on_drop(true).output();
+    let output =
+        tokio::time::timeout(PATIENCE, output).await.with_context(|| format!("{client} hangs"))??;
+    ensure!(output.status.success(), "{client}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The address of a URL's host and port: servers of this harness are on loopback, by number.

@@ -39,6 +39,7 @@ impl Conditions {
             Fault::None
             | Fault::Latency { .. }
             | Fault::BlackHole
+            | Fault::HoldAnswers
             | Fault::ResetAfter { .. }
             | Fault::Refuse
             | Fault::Bandwidth { .. }
@@ -72,13 +73,21 @@ pub(super) enum Allowed {
 pub(super) struct View {
     conditions: watch::Receiver<Conditions>,
     number: u64,
+    /// Whether it is about what comes from the upstream.
+    answers: bool,
     /// Bytes of this connection, both ways.
     passed: Arc<AtomicU64>,
 }
 
 impl View {
     pub(super) fn new(conditions: watch::Receiver<Conditions>, number: u64) -> Self {
-        Self { conditions, number, passed: Arc::default() }
+        Self { conditions, number, answers: false, passed: Arc::default() }
+    }
+
+    /// The same, for what comes from the upstream.
+    pub(super) fn of_answers(mut self) -> Self {
+        self.answers = true;
+        self
     }
 
     pub(super) fn upstreams(&self) -> Arc<[SocketAddr]> {
@@ -136,6 +145,7 @@ impl View {
             Fault::None
             | Fault::Latency { .. }
             | Fault::BlackHole
+            | Fault::HoldAnswers
             | Fault::BlackHoleOld
             | Fault::Reset
             | Fault::Refuse => (len, Duration::ZERO),
@@ -155,8 +165,10 @@ impl View {
         }
         match conditions.fault {
             Fault::BlackHole => None,
+            Fault::HoldAnswers if self.answers => None,
             Fault::Latency { delay, jitter } => Some(arrival.at + delay + jitter.mul_f64(arrival.share)),
             Fault::None
+            | Fault::HoldAnswers
             | Fault::BlackHoleOld
             | Fault::Reset
             | Fault::ResetAfter { .. }

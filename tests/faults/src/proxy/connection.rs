@@ -67,8 +67,9 @@ impl Connection {
         upstream.set_nodelay(true)?;
         let (from_client, to_client) = client.split();
         let (from_upstream, to_upstream) = upstream.split();
-        let up = self.direction(from_client, to_upstream, &self.counters.bytes_up);
-        let down = self.direction(from_upstream, to_client, &self.counters.bytes_down);
+        let (asking, answering) = (self.view.clone(), self.view.clone().of_answers());
+        let up = self.direction(from_client, to_upstream, (asking, &self.counters.bytes_up));
+        let down = self.direction(from_upstream, to_client, (answering, &self.counters.bytes_down));
         tokio::try_join!(up, down).map(|_| ())
     }
 
@@ -84,9 +85,14 @@ impl Connection {
         Err(ErrorKind::ConnectionRefused.into())
     }
 
-    async fn direction(&self, from: ReadHalf<'_>, to: WriteHalf<'_>, counter: &AtomicU64) -> io::Result<()> {
+    async fn direction(
+        &self,
+        from: ReadHalf<'_>,
+        to: WriteHalf<'_>,
+        under: (View, &AtomicU64),
+    ) -> io::Result<()> {
         let (queue, pieces) = mpsc::channel(QUEUE);
-        tokio::try_join!(self.read(from, queue), self.write(to, pieces, counter)).map(|_| ())
+        tokio::try_join!(self.read(from, queue), write(to, pieces, under)).map(|_| ())
     }
 
     async fn read(&self, mut from: ReadHalf<'_>, queue: mpsc::Sender<Piece>) -> io::Result<()> {
@@ -109,39 +115,37 @@ impl Connection {
             }
         }
     }
+}
 
-    async fn write(
-        &self,
-        mut to: WriteHalf<'_>,
-        mut pieces: mpsc::Receiver<Piece>,
-        counter: &AtomicU64,
-    ) -> io::Result<()> {
-        let mut view = self.view.clone();
-        while let Some(Piece { arrival, content }) = pieces.recv().await {
+async fn write(
+    mut to: WriteHalf<'_>,
+    mut pieces: mpsc::Receiver<Piece>,
+    (mut view, counter): (View, &AtomicU64),
+) -> io::Result<()> {
+    while let Some(Piece { arrival, content }) = pieces.recv().await {
+        view.due(arrival).await;
+        let bytes = match content {
+            Content::Bytes(bytes) => bytes,
+            Content::End => return to.shutdown().await,
+            Content::Broken => return Err(ErrorKind::ConnectionReset.into()),
+        };
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
             view.due(arrival).await;
-            let bytes = match content {
-                Content::Bytes(bytes) => bytes,
-                Content::End => return to.shutdown().await,
-                Content::Broken => return Err(ErrorKind::ConnectionReset.into()),
+            let Allowed::Pass(len, pause) = view.take(rest.len()) else {
+                return Err(ErrorKind::ConnectionReset.into());
             };
-            let mut rest = bytes.as_slice();
-            while !rest.is_empty() {
-                view.due(arrival).await;
-                let Allowed::Pass(len, pause) = view.take(rest.len()) else {
-                    return Err(ErrorKind::ConnectionReset.into());
-                };
-                let next = Instant::now() + pause;
-                let (now, later) = rest.split_at(len);
-                to.write_all(now).await?;
-                counter.fetch_add(len as u64, Ordering::AcqRel);
-                rest = later;
-                if !pause.is_zero() {
-                    view.until(next).await;
-                }
+            let next = Instant::now() + pause;
+            let (now, later) = rest.split_at(len);
+            to.write_all(now).await?;
+            counter.fetch_add(len as u64, Ordering::AcqRel);
+            rest = later;
+            if !pause.is_zero() {
+                view.until(next).await;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Shares of a jitter: the same for the same connection in every run (splitmix64).

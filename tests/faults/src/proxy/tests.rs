@@ -99,6 +99,19 @@ async fn without_a_fault_all_bytes_and_the_half_close_pass() {
 }
 
 #[tokio::test]
+async fn answers_are_held_back_while_what_is_asked_arrives() {
+    let proxy = Proxy::start(vec![echo("a").await], &tasks()).await.unwrap();
+    let (mut client, _) = client(&proxy).await;
+    proxy.set(Fault::HoldAnswers).await;
+    let before = proxy.counts().bytes_up;
+    client.write_all(b"asked").await.unwrap();
+    until("it reaches the upstream", || proxy.counts().bytes_up == before + 5).await;
+    assert!(is_silent(&mut client).await);
+    proxy.set(Fault::None).await;
+    assert_eq!(read(&mut client, 5).await.unwrap(), b"asked");
+}
+
+#[tokio::test]
 async fn latency_delays_both_ways_and_keeps_the_order() {
     let proxy = Proxy::start(vec![echo("a").await], &tasks()).await.unwrap();
     let (mut stream, _) = client(&proxy).await;

@@ -38,6 +38,13 @@ impl Store {
     }
 }
 
+/// In this time everything that was under way at PostgreSQL is committed.
+const COMMITTING: Duration = Duration::from_millis(300);
+
+/// Ends the sessions of everybody else.
+const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND datname = current_database()";
+
 /// Does it where the flag is set, undoes it where not.
 type Act = for<'a> fn(&'a Stage, &'a Site, bool) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
@@ -93,12 +100,27 @@ fn postgresql() -> Vec<Hurt> {
         hurt!("PostgreSQL killed, down for 5 s", 5 s, away: true, short: true,
             |stage, site| { stage.servers.stack("kill", &["postgresql"]).await?; },
             { stage.servers.stack("start", &["postgresql"]).await?; }),
+        // Whatever was committing is stored, and nobody has heard of it.
+        hurt!("PostgreSQL killed at commit, down for 3 s", 3 s, away: true, short: false,
+        |stage, site| {
+            site.postgresql.set(Fault::HoldAnswers).await;
+            tokio::time::sleep(COMMITTING).await;
+            stage.servers.stack("kill", &["postgresql"]).await?;
+        },
+        {
+            site.postgresql.set(Fault::Reset).await;
+            stage.servers.stack("start", &["postgresql"]).await?;
+            site.postgresql.set(Fault::None).await;
+        }),
         hurt!("PostgreSQL frozen for 6 s", 6 s, away: true, short: false,
             |stage, site| { stage.servers.stack("freeze", &["postgresql"]).await?; },
             { stage.servers.stack("thaw", &["postgresql"]).await?; }),
         hurt!("PostgreSQL: all connections reset", 0 s, away: false, short: true,
             |stage, site| site.postgresql.set(Fault::Reset).await,
             site.postgresql.set(Fault::None).await),
+        hurt!("PostgreSQL terminates all sessions (pg_terminate_backend)", 0 s, away: false, short: false,
+            |stage, site| { stage.servers.postgresql(TERMINATE).await?; },
+            {}),
         hurt!("PostgreSQL: open connections go dead (half-open)", 5 s, away: false, short: false,
             |stage, site| site.postgresql.set(Fault::BlackHoleOld).await,
             site.postgresql.set(Fault::None).await),
