@@ -1,6 +1,6 @@
 //! Canaries: secrets and numbers that occur nowhere else are put into every place that takes one, and looked for
 //! wherever the fleet leaves anything: logs, metrics, events, parked letters, tables, Redis.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod nests;
 #[path = "../it/world.rs"]
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use fleet_contracts::NumberMatch;
 use fleet_domain::{
-    Channel, Context, Extension, Field, PhoneKind, PhoneNumber, PhoneRole, PinRule, Policy, PortalName,
-    Reason, Target, UserId,
+    ChallengeId, ChallengeKey, Channel, Context, Extension, Field, PhoneKind, PhoneNumber, PhoneRole,
+    PinRule, Policy, PortalName, Reason, Target, UserId,
 };
 use fleet_hostile::{Attacker, Message, Properties, Table, Value};
 use fleet_keys::Pin;
@@ -86,7 +86,7 @@ fn phone(role: PhoneRole, number: &str, extension: Option<&str>) -> NewPhone {
 }
 
 /// Challenges of every kind of end, with a canary wherever one fits. Gives their ids.
-async fn challenges(world: &World, fleet: &Running) -> Vec<fleet_domain::ChallengeId> {
+async fn challenges(world: &World, fleet: &Running) -> Vec<ChallengeId> {
     let shown = || Context {
         application: Some(format!("Payroll {CARD}")),
         place: Some(format!("Durham {CARD}")),
@@ -126,7 +126,7 @@ async fn with_pin(world: &World, user: &UserId) {
 /// Requests and cancels that break their contracts in one field each.
 fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let mut bodies = Vec::new();
-    let id = fleet_domain::ChallengeId::from_parts(fleet_lifecycle::Clock::system().now(), [7; 10]);
+    let id = ChallengeId::from_parts(fleet_lifecycle::Clock::system().now(), [7; 10]);
     for (queue, kind) in [
         ("challenge.voice", "mfa.challenge.requested.v1"),
         ("control.cancel", "mfa.challenge.cancel_requested.v1"),
@@ -182,12 +182,17 @@ fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
         }
         bodies.push((queue, Json::String(HOSTILE.into())));
     }
-    let mut bodies: Vec<(&str, Vec<u8>)> =
-        bodies.into_iter().map(|(queue, body)| (queue, body.to_string().into_bytes())).collect();
-    bodies.push(("challenge.voice", HOSTILE.into()));
-    bodies.push(("challenge.push", format!("{{\"specversion\":\"1.0\",\"id\":\"{HOSTILE}\"").into_bytes()));
-    bodies.push(("challenge.push", HOSTILE.repeat(4_000).into_bytes()));
-    bodies
+    let bodies = bodies.into_iter().map(|(queue, body)| (queue, body.to_string().into_bytes()));
+    bodies.chain(unreadable()).collect()
+}
+
+/// What is no message at all.
+fn unreadable() -> [(&'static str, Vec<u8>); 3] {
+    [
+        ("challenge.voice", HOSTILE.into()),
+        ("challenge.push", format!("{{\"specversion\":\"1.0\",\"id\":\"{HOSTILE}\"").into_bytes()),
+        ("challenge.push", HOSTILE.repeat(4_000).into_bytes()),
+    ]
 }
 
 /// Publishes them, each with hostile headers too; some without proof of who sends them.
@@ -210,8 +215,8 @@ async fn attack(attacker: &mut Attacker, namespace: &str) -> u64 {
     bodies.len() as u64
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
+/// What is logged from now on, panics too.
+fn capture() -> Log {
     let log = Log::default();
     let logged = log.clone();
     let settings = LogSettings { filter: FILTER.to_owned(), format: LogFormat::Text };
@@ -221,7 +226,65 @@ async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
         let _ = writeln!(panics.lock().unwrap(), "panicked: {panic}");
         told(panic);
     }));
+    log
+}
 
+/// Every place where the fleet leaves something, but the log.
+async fn nests(
+    world: &World,
+    fleet: &Running,
+    (attacker, events, namespace): (&mut Attacker, &str, &str),
+) -> Vec<Nest> {
+    let mut nests = vec![
+        Nest::new("a metric", fleet.assembly.metrics.render().as_bytes()),
+        Nest::new("Redis", &redis(&format!("t-{namespace}")).await),
+        Nest::new("an event", &drain(attacker, events).await),
+        Nest::new("a parked letter", &drain(attacker, &format!("{namespace}.parked")).await),
+        Nest::new("a dead letter", &drain(attacker, &format!("{namespace}.dead")).await),
+    ];
+    let tables =
+        world.scratch.sql("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").await;
+    assert!(tables.len() > 8, "{tables:?}");
+    for table in tables {
+        let rows = world.scratch.sql(&format!("SELECT t::text FROM {table} t")).await;
+        nests.push(Nest::table(&table, rows.join("\n").as_bytes()));
+    }
+    nests
+}
+
+/// The tokens in the URLs of calls.
+fn tokens(fleet: &Running, ids: &[ChallengeId]) -> Vec<String> {
+    let links = fleet.assembly.engine.links();
+    let portal = PortalName::parse(PORTAL).unwrap();
+    let keys = ids.iter().map(|id| ChallengeKey { id: *id, portal: portal.clone() });
+    let paths = keys.flat_map(|key| [1, 2].map(|attempt| links.call_path(&key, attempt)));
+    paths.map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
+}
+
+fn birds(tokens: &[String]) -> Vec<Bird> {
+    let mut birds = vec![
+        Bird::secret("the PIN", PIN),
+        Bird::secret("a wrong PIN", WRONG_PIN),
+        Bird::secret("the number to match", NUMBER),
+        Bird::secret("the extension", "51729364"),
+        Bird::secret("the push token", PUSH_TOKEN),
+        Bird::secret("the account's token", "simulator-auth-token"),
+        Bird::secret("the master key", "6d6173746572206b"),
+        Bird::shown("a field of the context", CARD),
+        Bird::shown("a hostile word", "zanzibar"),
+        Bird::shown("a hostile card", "4929876543214321"),
+        Bird::secret("a hostile number to match", "839157"),
+    ];
+    for number in [PRIMARY, BACKUP, WRONG, FRAUD, REFUSED] {
+        birds.push(Bird::secret("a phone number", &number[2..]));
+    }
+    birds.extend(tokens.iter().map(|token| Bird::secret("an attempt's token", token)));
+    birds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
+    let log = capture();
     let world = World::new(&people()).await;
     world
         .register(Policy {
@@ -253,54 +316,16 @@ async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
     until("everything is told", || async { fleet.count("mfa_broker_parked_total", &[]) > sent / 2 }).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 
-    let mut nests = vec![
-        Nest::new("a metric", fleet.assembly.metrics.render().into_bytes()),
-        Nest::new("Redis", redis(&format!("t-{namespace}")).await),
-        Nest::new("an event", drain(&mut attacker, &events).await),
-        Nest::new("a parked letter", drain(&mut attacker, &format!("{namespace}.parked")).await),
-        Nest::new("a dead letter", drain(&mut attacker, &format!("{namespace}.dead")).await),
-    ];
-    let tables =
-        world.scratch.sql("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").await;
-    assert!(tables.len() > 8, "{tables:?}");
-    for table in tables {
-        let rows = world.scratch.sql(&format!("SELECT t::text FROM {table} t")).await;
-        nests.push(Nest::table(&table, rows.join("\n").into_bytes()));
-    }
-    let links = fleet.assembly.engine.links();
-    let tokens: Vec<String> = ids
-        .iter()
-        .flat_map(|id| {
-            [1, 2].map(|attempt| {
-                (fleet_domain::ChallengeKey { id: *id, portal: PortalName::parse(PORTAL).unwrap() }, attempt)
-            })
-        })
-        .map(|(key, attempt)| links.call_path(&key, attempt).rsplit('/').next().unwrap().to_owned())
-        .collect();
+    let mut nests = nests(&world, &fleet, (&mut attacker, &events, &namespace)).await;
+    let tokens = tokens(&fleet, &ids);
     assert!(fleet.stop().await);
-    let lines = log.0.lock().unwrap().clone();
-    let text = String::from_utf8_lossy(&lines);
+    let logged = log.0.lock().unwrap().clone();
+    let text = String::from_utf8_lossy(&logged);
     assert!(text.contains("DEBUG") && text.lines().count() > 100, "logs are captured:\n{text}");
     assert!(!text.contains("panicked"), "something panicked");
-    nests.push(Nest::new("the log", lines));
+    nests.push(Nest::new("the log", &logged));
 
-    let mut birds = vec![
-        Bird::secret("the PIN", PIN),
-        Bird::secret("a wrong PIN", WRONG_PIN),
-        Bird::secret("the number to match", NUMBER),
-        Bird::secret("the extension", "51729364"),
-        Bird::secret("the push token", PUSH_TOKEN),
-        Bird::secret("the account's token", "simulator-auth-token"),
-        Bird::secret("the master key", "6d6173746572206b"),
-        Bird::shown("a field of the context", CARD),
-        Bird::shown("a hostile word", "zanzibar"),
-        Bird::shown("a hostile card", "4929876543214321"),
-        Bird::secret("a hostile number to match", "839157"),
-    ];
-    for number in [PRIMARY, BACKUP, WRONG, FRAUD, REFUSED] {
-        birds.push(Bird::secret("a phone number", &number[2..]));
-    }
-    birds.extend(tokens.iter().map(|token| Bird::secret("an attempt's token", token)));
+    let birds = birds(&tokens);
     let found: Vec<String> =
         nests.iter().flat_map(|nest| birds.iter().filter_map(|bird| nest.find(bird))).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));

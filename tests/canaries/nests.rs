@@ -30,15 +30,15 @@ pub(crate) struct Nest {
 }
 
 impl Nest {
-    pub(crate) fn new(place: &str, content: Vec<u8>) -> Self {
+    pub(crate) fn new(place: &str, content: &[u8]) -> Self {
         Self {
             place: place.to_owned(),
-            content: String::from_utf8_lossy(&content).into_owned(),
+            content: String::from_utf8_lossy(content).into_owned(),
             is_table: false,
         }
     }
 
-    pub(crate) fn table(name: &str, content: Vec<u8>) -> Self {
+    pub(crate) fn table(name: &str, content: &[u8]) -> Self {
         Self { is_table: true, ..Self::new(&format!("the table {name}"), content) }
     }
 
@@ -48,7 +48,8 @@ impl Nest {
             return None;
         }
         // PostgreSQL shows bytes so.
-        let hex: String = bird.text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let digit = |half: u8| char::from_digit(half.into(), 16).unwrap();
+        let hex: String = bird.text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
         let at = [bird.text.as_str(), &hex].into_iter().find_map(|text| self.place_of(text))?;
         let around: String = self.content[..at].chars().rev().take(160).collect();
         let before: String = around.chars().rev().collect();
@@ -73,14 +74,12 @@ pub(crate) async fn redis(prefix: &str) -> Vec<u8> {
     let (login, address) = url.strip_prefix("redis://").unwrap().split_once('@').unwrap_or(("", &url[8..]));
     let mut stream = TcpStream::connect(address.split('/').next().unwrap()).await.unwrap();
     let (user, password) = login.split_once(':').unwrap_or_default();
-    let mut commands = String::new();
-    if !password.is_empty() {
-        commands += &format!("AUTH {} {password}\r\n", if user.is_empty() { "default" } else { user });
-    }
+    let user = if user.is_empty() { "default" } else { user };
+    let auth = if password.is_empty() { String::new() } else { format!("AUTH {user} {password}\r\n") };
     let script = "local all = {} for _, key in ipairs(redis.call('KEYS', ARGV[1])) do \
         table.insert(all, key) table.insert(all, redis.call('DUMP', key)) \
         local value = redis.pcall('GET', key) if type(value) == 'string' then table.insert(all, value) end end return all";
-    commands += &format!("EVAL \"{script}\" 0 {prefix}*\r\nPING\r\n");
+    let commands = format!("{auth}EVAL \"{script}\" 0 {prefix}*\r\nPING\r\n");
     stream.write_all(commands.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"+PONG\r\n") {

@@ -74,10 +74,11 @@ const fn back_to(body: &Body) -> Option<Queue> {
         Body::DialOwed(_) => Some(Queue::VoiceDial),
         Body::HangUpOwed(_) => Some(Queue::VoiceHangup),
         Body::SendOwed(_) => Some(Queue::PushSend),
-        // A person would be asked, with nobody waiting for the answer.
-        Body::ChallengeRequested(_) => None,
-        // These are told to portals.
-        Body::ChallengeResolved(_) | Body::ChallengeRefused(_) | Body::FraudReported(_) => None,
+        // A person would be asked, with nobody waiting for the answer; and the others are told to portals.
+        Body::ChallengeRequested(_)
+        | Body::ChallengeResolved(_)
+        | Body::ChallengeRefused(_)
+        | Body::FraudReported(_) => None,
     }
 }
 
@@ -95,13 +96,15 @@ fn publish_error(error: PublishError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::tests::letter;
     use super::*;
 
     /// The golden examples of the contracts: a letter of each type.
     fn example(name: &str) -> Letter {
         let path = format!("{}/../../shared/contracts/examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        Letter { body: std::fs::read(path).unwrap().into(), headers: Default::default(), ..letter("") }
+        Letter { body: std::fs::read(path).unwrap().into(), headers: BTreeMap::default(), ..letter("") }
     }
 
     #[test]

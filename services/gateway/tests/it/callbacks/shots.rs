@@ -138,7 +138,7 @@ fn forged(random: &mut Random, kind: Forged, calls: &Calls) -> Shot {
     match kind {
         Forged::UrlByte => shot.url = with_other_byte(random, &shot.url, "https://mfa.example.org/".len()),
         Forged::SignatureByte => {
-            shot.signature = shot.signature.map(|text| with_other_byte(random, &text, 0))
+            shot.signature = shot.signature.map(|text| with_other_byte(random, &text, 0));
         }
         Forged::ValueByte => shot.fields[1].1 = with_other_byte(random, &shot.fields[1].1, 0),
         Forged::NameByte => shot.fields[place].0 = with_other_byte(random, &shot.fields[place].0, 0),
