@@ -102,7 +102,6 @@ impl World {
         let simulator_url = start_simulator(&context, &folder, &gateway_url).await;
         let credentials = folder.join("fcm.json");
         fleet_simulator::write_credentials(&credentials, "demo-mfa", &simulator_url).unwrap();
-        let text = |value: &dyn ToString| value.to_string();
         let environment = [
             ("FLEET_TELEMETRY__LISTEN", "127.0.0.1:0".to_owned()),
             ("FLEET_KEYS__MASTER", MASTER.into()),
@@ -122,7 +121,7 @@ impl World {
             ("FLEET_TWILIO__CALLS_PER_SECOND", "10000".into()),
             ("FLEET_TWILIO__CALLER_IDS", "[\"+19195550100\"]".into()),
             ("FLEET_FCM__BASE_URL", simulator_url.clone()),
-            ("FLEET_FCM__CREDENTIALS", text(&credentials.display())),
+            ("FLEET_FCM__CREDENTIALS", credentials.display().to_string()),
         ];
         let environment: Vec<(String, String)> =
             environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
