@@ -215,7 +215,7 @@ pub(crate) mod tests {
     fn every_bad_value_is_refused_by_name() {
         type Change = fn(&mut Settings);
         let cases: [(&str, Change); 17] = [
-            ("twilio.name", |s| s.name = "".into()),
+            ("twilio.name", |s| s.name = String::new()),
             ("twilio.name", |s| s.name = "Twilio".into()),
             ("twilio.calls_per_second", |s| s.calls_per_second = 0),
             ("twilio.calls_per_second", |s| s.calls_per_second = 10_001),
