@@ -15,7 +15,7 @@ fn carrier(calls_per_second: u16) -> PacedCarrier {
 
 /// The distance of two slots, less the microsecond that rounding may take.
 fn spacing(calls_per_second: f64) -> Duration {
-    Duration::from_secs_f64(1.0 / (0.97 * calls_per_second)) - Duration::from_micros(1)
+    Duration::from_secs_f64(1.0 / (0.97 * calls_per_second)).saturating_sub(Duration::from_micros(1))
 }
 
 fn ask(carrier: &PacedCarrier, stored: &Stored) -> SlotAsk {
