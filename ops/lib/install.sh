@@ -2,7 +2,7 @@
 # What a run needs from the distribution: says what is missing and installs it with apt-get. Installed services are
 # not started, and services that exist already are not touched.
 
-# packages_of NEED: the Debian and Ubuntu packages of a need; a need is a server, "compiler" or "python".
+# packages_of NEED: the Debian and Ubuntu packages of a need; a need is a server or a tool.
 packages_of() {
     case $1 in
     rabbitmq) printf 'rabbitmq-server' ;;
@@ -10,8 +10,11 @@ packages_of() {
     postgresql) printf 'postgresql' ;;
     compiler) printf 'gcc libc6-dev' ;;
     python) printf 'python3 python3-venv' ;;
+    shellcheck) printf 'shellcheck' ;;
     esac
 }
+
+shellcheck_is_installed() { command -v shellcheck >/dev/null; }
 
 compiler_is_installed() { command -v cc >/dev/null && printf '#include <stdlib.h>' | cc -E - >/dev/null 2>&1; }
 

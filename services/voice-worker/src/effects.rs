@@ -16,7 +16,7 @@ use fleet_records::{Actor, Slot, Stored};
 use fleet_twilio::{CallError, Carrier, CreateCall};
 
 use crate::caller_ids::CallerIdPlans;
-use crate::pacing::{COMMIT_AHEAD, Pace};
+use crate::pacing::{COMMIT_AHEAD, Pace, begin_by};
 
 /// How much longer than the POST's own time-out an attempt is left alone.
 const POST_MARGIN: Duration = Duration::from_secs(2);
@@ -76,6 +76,11 @@ impl VoiceHands {
 
     async fn dial(&self, stored: Stored) -> Result<(), Error> {
         let Some((stored, call)) = self.ready(stored).await? else { return Ok(()) };
+        let now = self.engine.now();
+        if begin_by(&stored.challenge) < now {
+            // Its time is over whatever the carrier's rate: it is taken up, not POSTed, and so needs no slot.
+            return self.dial_at(stored, call, now).await;
+        }
         match self.pace.take(&stored.challenge).await? {
             Slot::At(slot) => self.dial_at(stored, call, slot).await,
             // It waits for its turn, and is claimed then: by this process or another one.

@@ -75,7 +75,7 @@ impl Pace {
 }
 
 /// After that nobody has the time to answer the call.
-fn begin_by(challenge: &Challenge) -> Timestamp {
+pub(crate) fn begin_by(challenge: &Challenge) -> Timestamp {
     challenge.request.answer_by.minus(LEAST_STEP)
 }
 

@@ -5,7 +5,7 @@ use fleet_lifecycle::{Stop, Tasks};
 use fleet_outcomes::{Error, Notice, Notices, SignedDocument, Told, Watcher};
 use fleet_testkit::redis_url;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::{Fleet, PATIENCE, ask, new_id, portal, raw, settings, terminal, told, until, user};
 
@@ -119,8 +119,14 @@ async fn listening_again_is_said_after_a_lost_connection_so_that_nothing_is_miss
         assert_eq!(next(&mut notices).await, Some(Notice::Listening));
         portal_side.fleet.outcomes.tell(told(id, seq)).await.unwrap();
         assert_eq!(next(&mut notices).await, Some(Notice::Document(told(id, seq).json)));
-        let read = portal_side.watcher.get(&portal(), id).await.unwrap();
-        assert_eq!(read, Some(SignedDocument { json: told(id, seq).json, signature: None }));
+        // Its connection for reading was killed too, and may be noticed later.
+        let mut read = portal_side.watcher.get(&portal(), id).await;
+        let began = Instant::now();
+        while read.is_err() && began.elapsed() < PATIENCE {
+            tokio::task::yield_now().await;
+            read = portal_side.watcher.get(&portal(), id).await;
+        }
+        assert_eq!(read.unwrap(), Some(SignedDocument { json: told(id, seq).json, signature: None }));
     }
     portal_side.end().await;
 }
