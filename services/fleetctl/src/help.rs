@@ -191,7 +191,7 @@ Exit codes:
 pub(crate) const CARRIERS: &str = "\
 Examples:
   fleetctl carriers
-  fleetctl carriers rate twilio 5 --reason 'business profile approved'
+  fleetctl carriers rate twilio 5 --reason approved
 
 A carrier is listed from its first call on. Calls that find no slot in the next moments wait for their turn, oldest first; a call \
 whose turn would come too late for its challenge ends as throttled, with retry_after_s.
@@ -206,7 +206,7 @@ Exit codes:
 
 pub(crate) const CARRIERS_RATE: &str = "\
 Example:
-  fleetctl carriers rate twilio 5 --reason 'business profile approved'
+  fleetctl carriers rate twilio 5 --reason approved
 
 The rate is the whole fleet's, however many workers run. It is kept in PostgreSQL and goes before twilio.calls_per_second, which \
 only a new carrier begins with; the reason and the login that PostgreSQL has for you are kept too.
