@@ -13,7 +13,7 @@ use crate::effects::VoiceHands;
 use crate::metrics::VoiceMetrics;
 
 /// How long before its slot an attempt is committed as `dialing`: a commit is over by then, also on a busy machine.
-pub(crate) const COMMIT_AHEAD: Duration = Duration::from_millis(150);
+pub(crate) const COMMIT_AHEAD: Duration = Duration::from_millis(300);
 /// How much later than its slot a call may be POSTed. Later, it would come too close to the next ones.
 const LATE_MOST: Duration = Duration::from_millis(20);
 /// For how long after its first slot an attempt may miss further ones: its POST must be over before the attempt is
