@@ -16,8 +16,8 @@ use crate::metrics::VoiceMetrics;
 pub(crate) const COMMIT_AHEAD: Duration = Duration::from_millis(300);
 /// How much later than its slot a call may be POSTed. Later, it would come too close to the next ones.
 const LATE_MOST: Duration = Duration::from_millis(20);
-/// For how long after its first slot an attempt may miss further ones: its POST must be over before the attempt is
-/// looked at by others.
+/// For how long after its first slot an attempt may miss further ones: less than the margin after which others look at
+/// it. Where its POST then takes all of its own time too, the attempt is `unknown` for a moment, until the answer binds it.
 const MISSING_FOR: Duration = Duration::from_millis(1_500);
 
 /// Slots of the carrier.
