@@ -102,6 +102,7 @@ mod tests {
             alternatives: Vec::new(),
             prompts: 3,
             body_hash: [0; 32],
+            pin: None,
         };
         let mut attempt = Attempt::new(1, Channel::Voice, 0, 0);
         attempt.state = state;

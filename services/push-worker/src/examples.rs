@@ -59,6 +59,7 @@ fn with_steps(steps: Vec<Step>) -> Challenge {
         alternatives: Vec::new(),
         prompts: 3,
         body_hash: [9; 32],
+        pin: None,
     };
     let id = ChallengeId::from_parts(at(0), [7; 10]);
     let key = ChallengeKey { id, portal: PortalName::parse("operations").unwrap() };

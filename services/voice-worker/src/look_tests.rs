@@ -39,6 +39,7 @@ fn challenge() -> Challenge {
         alternatives: Vec::new(),
         prompts: 3,
         body_hash: [0; 32],
+        pin: None,
     };
     let fenced = Attempt {
         state: AttemptState::Superseded,

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! portal ──► mfa.requests ──► challenge.*, control ── last deliveries ──► `Handler::give_up`
-//! fleet  ──► mfa.internal ──► voice.*, push.send   ── delivery limit ──► mfa.dead ──► dead
+//! portal ──► mfa.requests ──► enrollment            ── likewise
+//! fleet  ──► mfa.internal ──► voice.*, push.send, … ── delivery limit ──► mfa.dead ──► dead
 //! retry  ──► mfa.delay.5s ──► delay.5s ── after 5 s ──► mfa.return ──► back to its queue
 //! fleet  ──► mfa.parked   ──► parked          fleet ──► mfa.events ──► what portals and operators bind
 //! ```
@@ -127,6 +128,10 @@ pub enum Queue {
     VoiceHangup,
     /// Pushes to be sent.
     PushSend,
+    /// Changes of enrollments that portals ask for.
+    Enrollment,
+    /// Tests of enrollments that have ended.
+    TestEnded,
     /// Messages that wait. Nothing consumes it: RabbitMQ moves them on.
     Delay(Rung),
     /// Messages that were delivered too often.
@@ -137,7 +142,7 @@ pub enum Queue {
 
 impl Queue {
     /// All queues.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ChallengeVoice,
         Self::ChallengePush,
         Self::ChallengeDefault,
@@ -145,6 +150,8 @@ impl Queue {
         Self::VoiceDial,
         Self::VoiceHangup,
         Self::PushSend,
+        Self::Enrollment,
+        Self::TestEnded,
         Self::Delay(Rung::Two),
         Self::Delay(Rung::Five),
         Self::Delay(Rung::Fifteen),
@@ -162,6 +169,8 @@ impl Queue {
             Self::VoiceDial => "voice.dial",
             Self::VoiceHangup => "voice.hangup",
             Self::PushSend => "push.send",
+            Self::Enrollment => "enrollment",
+            Self::TestEnded => "enrollment.test_ended",
             Self::Delay(Rung::Two) => "delay.2s",
             Self::Delay(Rung::Five) => "delay.5s",
             Self::Delay(Rung::Fifteen) => "delay.15s",
@@ -182,7 +191,10 @@ impl Queue {
                 (Exchange::Requests, self.name())
             }
             Self::Control => (Exchange::Requests, "control.cancel"),
-            Self::VoiceDial | Self::VoiceHangup | Self::PushSend => (Exchange::Internal, self.name()),
+            Self::Enrollment => (Exchange::Requests, "enrollment.*"),
+            Self::VoiceDial | Self::VoiceHangup | Self::PushSend | Self::TestEnded => {
+                (Exchange::Internal, self.name())
+            }
             // A fanout ignores the routing key.
             Self::Delay(rung) => (Exchange::Delay(rung), ""),
             Self::Dead => (Exchange::Dead, ""),
@@ -200,6 +212,8 @@ impl Queue {
             | Self::VoiceDial
             | Self::VoiceHangup
             | Self::PushSend
+            | Self::Enrollment
+            | Self::TestEnded
             | Self::Dead => true,
             Self::Delay(_) | Self::Parked => false,
         }
@@ -208,10 +222,15 @@ impl Queue {
     /// Whether portals write here, every property and header as they like.
     pub(crate) const fn is_written_by_portals(self) -> bool {
         match self {
-            Self::ChallengeVoice | Self::ChallengePush | Self::ChallengeDefault | Self::Control => true,
+            Self::ChallengeVoice
+            | Self::ChallengePush
+            | Self::ChallengeDefault
+            | Self::Control
+            | Self::Enrollment => true,
             Self::VoiceDial
             | Self::VoiceHangup
             | Self::PushSend
+            | Self::TestEnded
             | Self::Delay(_)
             | Self::Dead
             | Self::Parked => false,
@@ -221,7 +240,7 @@ impl Queue {
     /// Where messages go that this queue gives up.
     const fn dead_letters_to(self) -> Option<Exchange> {
         match self {
-            Self::VoiceDial | Self::VoiceHangup | Self::PushSend => Some(Exchange::Dead),
+            Self::VoiceDial | Self::VoiceHangup | Self::PushSend | Self::TestEnded => Some(Exchange::Dead),
             Self::Delay(_) => Some(Exchange::Return),
             // Nothing that a portal wrote is dead-lettered: one malformed `x-death` crashes RabbitMQ's dead-letter workers, and
             // then nothing leaves the rungs of that node any more. Handlers give these up themselves. The others are last stops.
@@ -229,6 +248,7 @@ impl Queue {
             | Self::ChallengePush
             | Self::ChallengeDefault
             | Self::Control
+            | Self::Enrollment
             | Self::Dead
             | Self::Parked => None,
         }
@@ -242,7 +262,9 @@ impl Queue {
             | Self::Control
             | Self::VoiceDial
             | Self::VoiceHangup
-            | Self::PushSend => Some(DELIVERY_LIMIT),
+            | Self::PushSend
+            | Self::Enrollment
+            | Self::TestEnded => Some(DELIVERY_LIMIT),
             // Here the broker then drops the letter. A handler that can't work on one yet sends it through a rung, and that
             // begins a new count. Each look at the letters counts as a delivery too.
             Self::Dead => Some(DEAD_DELIVERY_LIMIT),

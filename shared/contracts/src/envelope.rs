@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::asked::{CancelRequest, ChallengeRequest};
+use crate::enrollment::{EnrollmentChanged, EnrollmentContinue, EnrollmentRefusedEvent, EnrollmentRequest};
 use crate::form::{Form, JsonContent, Label, OptionalText, SpecVersion, Traceparent};
 use crate::invalid::{Fault, Invalid};
 use crate::object::Object;
@@ -79,6 +80,16 @@ event_types! {
     ChallengeRefused(ChallengeRefused, ChallengeRefused) = "mfa.challenge.refused.v1",
     /// A person reported fraud.
     FraudReported(FraudReported, FraudReported) = "mfa.fraud.reported.v1",
+    /// A portal asks for a change of an enrollment.
+    EnrollmentRequested(Box<EnrollmentRequest>, EnrollmentRequest) = "mfa.enrollment.requested.v1",
+    /// A portal carries a request on: its test again, its answers, or its end.
+    EnrollmentContinued(EnrollmentContinue, EnrollmentContinue) = "mfa.enrollment.continued.v1",
+    /// An enrollment has changed.
+    EnrollmentChanged(Box<EnrollmentChanged>, EnrollmentChanged) = "mfa.enrollment.changed.v1",
+    /// A request to change an enrollment was refused before it existed.
+    EnrollmentRefused(EnrollmentRefusedEvent, EnrollmentRefusedEvent) = "mfa.enrollment.refused.v1",
+    /// A test of an enrollment has ended. Inside the fleet only.
+    TestEnded(Owed, Owed) = "mfa.enrollment.test_ended.v1",
     /// A call is owed. Inside the fleet only.
     DialOwed(Owed, Owed) = "mfa.voice.dial_owed.v1",
     /// The end of a call is owed. Inside the fleet only.
@@ -96,8 +107,13 @@ impl EventType {
             Self::ChallengeResolved => Some("challenge.resolved"),
             Self::ChallengeRefused => Some("challenge.refused"),
             Self::FraudReported => Some("fraud.reported"),
+            Self::EnrollmentChanged => Some("enrollment.changed"),
+            Self::EnrollmentRefused => Some("enrollment.refused"),
             Self::ChallengeRequested
             | Self::CancelRequested
+            | Self::EnrollmentRequested
+            | Self::EnrollmentContinued
+            | Self::TestEnded
             | Self::DialOwed
             | Self::HangUpOwed
             | Self::SendOwed => None,
@@ -226,6 +242,13 @@ fn read_data(event_type: EventType, data: &RawValue) -> Result<Message, Fault> {
         EventType::ChallengeResolved => Message::ChallengeResolved(Box::new(told::read(data)?)),
         EventType::ChallengeRefused => Message::ChallengeRefused(told::read(data)?),
         EventType::FraudReported => Message::FraudReported(told::read(data)?),
+        EventType::EnrollmentRequested => {
+            Message::EnrollmentRequested(Box::new(EnrollmentRequest::read(data)?))
+        }
+        EventType::EnrollmentContinued => Message::EnrollmentContinued(EnrollmentContinue::read(data)?),
+        EventType::EnrollmentChanged => Message::EnrollmentChanged(Box::new(told::read(data)?)),
+        EventType::EnrollmentRefused => Message::EnrollmentRefused(told::read(data)?),
+        EventType::TestEnded => Message::TestEnded(Owed::read(data)?),
         EventType::DialOwed => Message::DialOwed(Owed::read(data)?),
         EventType::HangUpOwed => Message::HangUpOwed(Owed::read(data)?),
         EventType::SendOwed => Message::SendOwed(Owed::read(data)?),

@@ -5,8 +5,9 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use fleet_domain::{
-    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Detection, Progress, Purpose, Reason,
-    Refusal,
+    Assurance, AttemptState, Authority, CallerIdStep, ChallengeResult, Change, Channel, Detection,
+    EnrollmentReason, EnrollmentResult, EnrollmentState, NextStep, PhoneKind, PhoneRole, Progress, Purpose,
+    Reason, Refusal,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
@@ -117,7 +118,8 @@ macro_rules! word_forms {
 }
 
 word_forms! {
-    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Detection, Progress, Purpose, Reason, Refusal,
+    Assurance, AttemptState, Authority, CallerIdStep, ChallengeResult, Change, Channel, Detection, EnrollmentReason,
+    EnrollmentResult, EnrollmentState, NextStep, PhoneKind, PhoneRole, Progress, Purpose, Reason, Refusal,
     crate::envelope::EventType,
 }
 

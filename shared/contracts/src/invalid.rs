@@ -19,6 +19,8 @@ pub struct Invalid {
     pub rule: String,
     /// `data.challenge_id`, where it can be read and is a UUID of any version.
     pub challenge_id: Option<String>,
+    /// `data.request_id`, likewise.
+    pub request_id: Option<String>,
     /// The paths of the contract's fields that the body has, down to the fields of `data`.
     pub known_fields: Vec<String>,
 }
@@ -37,17 +39,23 @@ impl Fault {
 
     /// Adds what else can be read of the body, however broken it is.
     pub(crate) fn in_body(self, body: &[u8]) -> Invalid {
-        let (challenge_id, known_fields) = survey(body);
-        Invalid { field: self.field, rule: self.rule, challenge_id, known_fields }
+        let (challenge_id, request_id, known_fields) = survey(body);
+        Invalid { field: self.field, rule: self.rule, challenge_id, request_id, known_fields }
     }
 
     /// Where nothing else is to be said.
     pub(crate) fn alone(self) -> Invalid {
-        Invalid { field: self.field, rule: self.rule, challenge_id: None, known_fields: Vec::new() }
+        Invalid {
+            field: self.field,
+            rule: self.rule,
+            challenge_id: None,
+            request_id: None,
+            known_fields: Vec::new(),
+        }
     }
 }
 
-fn survey(body: &[u8]) -> (Option<String>, Vec<String>) {
+fn survey(body: &[u8]) -> (Option<String>, Option<String>, Vec<String>) {
     let text = match str::from_utf8(body) {
         Ok(text) => text,
         Err(e) => str::from_utf8(&body[..e.valid_up_to()]).unwrap_or_default(),
@@ -63,15 +71,14 @@ fn survey(body: &[u8]) -> (Option<String>, Vec<String>) {
             known.push((*name).to_owned());
         }
     }
-    for name in event_type.map_or(&["challenge_id"] as &[&str], EventType::fields) {
+    for name in event_type.map_or(&["challenge_id", "request_id"] as &[&str], EventType::fields) {
         if inner.iter().any(|(have, _)| have == name) {
             known.push(format!("data.{name}"));
         }
     }
-    let challenge_id = inner
-        .iter()
-        .find(|(name, _)| name == "challenge_id")
-        .and_then(|(_, raw)| object::text(raw))
-        .and_then(|text| AnyUuid::parse(&text));
-    (challenge_id.map(|id| id.0), known)
+    let id = |field: &str| {
+        let raw = inner.iter().find(|(name, _)| name == field).map(|(_, raw)| *raw);
+        raw.and_then(object::text).and_then(|text| AnyUuid::parse(&text)).map(|id| id.0)
+    };
+    (id("challenge_id"), id("request_id"), known)
 }

@@ -2,6 +2,7 @@
 
 mod asked;
 mod context;
+mod enrollment;
 mod envelope;
 mod form;
 mod invalid;
@@ -13,6 +14,11 @@ mod schemas;
 mod told;
 
 pub use asked::{CancelRequest, ChallengeRequest, NumberMatch, WorkflowStep};
+pub use enrollment::{
+    BoxText, EnrollmentChanged, EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent,
+    EnrollmentRequest, KeyId, MethodReport, PhoneReport, Proof, Sealed, SecretAnswer, SecretPhone, Secrets,
+    TestReport, With,
+};
 pub use envelope::{Envelope, Event, EventType, FLEET_SOURCE, Message, event_id, parse};
 pub use invalid::Invalid;
 pub use jcs::canonical;

@@ -4,6 +4,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
 use crate::asked::{CancelRequest, ChallengeRequest};
+use crate::enrollment::{
+    EnrollmentChanged, EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent, EnrollmentRequest,
+    Secrets,
+};
 use crate::envelope::{self, EventType};
 use crate::outcome::Outcome;
 use crate::owed::Owed;
@@ -20,6 +24,12 @@ pub fn schemas() -> Vec<(&'static str, String)> {
         (data_file(EventType::ChallengeRefused), of::<ChallengeRefused>()),
         (data_file(EventType::FraudReported), of::<FraudReported>()),
         (data_file(EventType::DialOwed), of::<Owed>()),
+        (data_file(EventType::EnrollmentRequested), of::<EnrollmentRequest>()),
+        (data_file(EventType::EnrollmentContinued), of::<EnrollmentContinue>()),
+        (data_file(EventType::EnrollmentChanged), of::<EnrollmentChanged>()),
+        (data_file(EventType::EnrollmentRefused), of::<EnrollmentRefusedEvent>()),
+        ("enrollment-secrets.json", of::<Secrets>()),
+        ("enrollment-outcome.json", of::<EnrollmentOutcome>()),
         ("outcome.json", of::<Outcome>()),
     ]
     .into_iter()
@@ -35,7 +45,13 @@ const fn data_file(event_type: EventType) -> &'static str {
         EventType::ChallengeResolved => "resolved.json",
         EventType::ChallengeRefused => "challenge-refused.json",
         EventType::FraudReported => "fraud-reported.json",
-        EventType::DialOwed | EventType::HangUpOwed | EventType::SendOwed => "owed.json",
+        EventType::EnrollmentRequested => "enrollment-request.json",
+        EventType::EnrollmentContinued => "enrollment-continue.json",
+        EventType::EnrollmentChanged => "enrollment-changed.json",
+        EventType::EnrollmentRefused => "enrollment-refused.json",
+        EventType::TestEnded | EventType::DialOwed | EventType::HangUpOwed | EventType::SendOwed => {
+            "owed.json"
+        }
     }
 }
 

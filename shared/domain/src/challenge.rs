@@ -179,7 +179,7 @@ impl Challenge {
     }
 }
 
-fn encode<T: minicbor::Encode<()>>(value: &T) -> Vec<u8> {
+pub(crate) fn encode<T: minicbor::Encode<()>>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
     match minicbor::encode(value, &mut bytes) {
         Ok(()) => bytes,

@@ -24,6 +24,9 @@ pub enum InvalidId {
     /// Not a challenge's id.
     #[error("must be a UUIDv7 (RFC 9562) in its usual form of 36 characters")]
     Challenge,
+    /// Not a request's id.
+    #[error("must be a UUIDv7 (RFC 9562) in its usual form of 36 characters")]
+    Request,
     /// Not a device's id.
     #[error("must be a UUID in its usual form of 36 characters")]
     Device,
@@ -97,8 +100,8 @@ text_id!(
 
 /// The first words of the names of the fleet's queues and exchanges, and `amq`, that of RabbitMQ's own. A portal
 /// may declare, fill and empty everything in RabbitMQ that is named after it.
-pub const TAKEN_NAMES: [&str; 9] =
-    ["amq", "challenge", "control", "dead", "delay", "mfa", "parked", "push", "voice"];
+pub const TAKEN_NAMES: [&str; 10] =
+    ["amq", "challenge", "control", "dead", "delay", "enrollment", "mfa", "parked", "push", "voice"];
 
 text_id!(
     /// A user's id, as the portals name the user. 1 to 128 characters, no spaces, no control characters.
@@ -110,57 +113,90 @@ text_id!(
     }
 );
 
-/// A challenge's id: a UUIDv7 that the portal chose, whose time says when it asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChallengeId(Uuid);
+macro_rules! uuid_v7_id {
+    ($(#[$doc:meta])* $name:ident, $invalid:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
 
-impl ChallengeId {
-    /// Reads the usual form of 36 characters.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        if text.len() != 36 {
-            return Err(InvalidId::Challenge);
+        impl $name {
+            /// Reads the usual form of 36 characters.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                if text.len() != 36 {
+                    return Err(InvalidId::$invalid);
+                }
+                Uuid::try_parse(text).ok().and_then(Self::from_uuid).ok_or(InvalidId::$invalid)
+            }
+
+            /// Wraps a UUID; `None` unless it is a version 7 of the RFC 9562 variant.
+            #[must_use]
+            pub fn from_uuid(uuid: Uuid) -> Option<Self> {
+                (uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122).then_some(Self(uuid))
+            }
+
+            /// Makes an id from its time and 74 random bits (the surplus bits of `random` are ignored).
+            #[must_use]
+            pub fn from_parts(at: Timestamp, random: [u8; 10]) -> Self {
+                let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+                Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+            }
+
+            /// The UUID.
+            #[must_use]
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+
+            /// The 16 bytes of the UUID.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// The time inside the id, to the millisecond (RFC 9562, section 5.7).
+            #[must_use]
+            pub fn created_at(self) -> Timestamp {
+                let millis = self.0.as_bytes().iter().take(6).fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
+                Timestamp::from_micros(millis * 1_000)
+            }
         }
-        Uuid::try_parse(text).ok().and_then(Self::from_uuid).ok_or(InvalidId::Challenge)
-    }
 
-    /// Wraps a UUID; `None` unless it is a version 7 of the RFC 9562 variant.
-    #[must_use]
-    pub fn from_uuid(uuid: Uuid) -> Option<Self> {
-        (uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122).then_some(Self(uuid))
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
 
-    /// Makes an id from its time and 74 random bits (the surplus bits of `random` are ignored).
-    #[must_use]
-    pub fn from_parts(at: Timestamp, random: [u8; 10]) -> Self {
-        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
-    }
+        impl<C> minicbor::Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                e.bytes(self.0.as_bytes())?.ok()
+            }
+        }
 
-    /// The UUID.
-    #[must_use]
-    pub fn uuid(self) -> Uuid {
-        self.0
-    }
-
-    /// The 16 bytes of the UUID.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        self.0.as_bytes()
-    }
-
-    /// The time inside the id, to the millisecond (RFC 9562, section 5.7).
-    #[must_use]
-    pub fn created_at(self) -> Timestamp {
-        let millis = self.0.as_bytes().iter().take(6).fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
-        Timestamp::from_micros(millis * 1_000)
-    }
+        impl<'b, C> minicbor::Decode<'b, C> for $name {
+            fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+                let uuid = Uuid::from_slice(d.bytes()?).map_err(minicbor::decode::Error::message)?;
+                Self::from_uuid(uuid).ok_or_else(|| minicbor::decode::Error::message("no UUIDv7"))
+            }
+        }
+    };
 }
 
-impl fmt::Display for ChallengeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+uuid_v7_id!(
+    /// A challenge's id: a UUIDv7 that the portal chose, whose time says when it asked.
+    ChallengeId,
+    Challenge
+);
+
+uuid_v7_id!(
+    /// The id of a request to change an enrollment: a UUIDv7 that the portal chose, whose time says when it asked.
+    RequestId,
+    Request
+);
 
 /// An authenticator device's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,6 +253,21 @@ pub struct ChallengeKey {
     pub id: ChallengeId,
     /// The portal that asked.
     pub portal: PortalName,
+}
+
+/// What identifies a request to change an enrollment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestKey {
+    /// The request's id.
+    pub id: RequestId,
+    /// The portal that asked.
+    pub portal: PortalName,
+}
+
+impl fmt::Display for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.portal, self.id)
+    }
 }
 
 impl fmt::Display for ChallengeKey {

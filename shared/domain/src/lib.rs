@@ -7,6 +7,7 @@ mod advice;
 mod attempt;
 mod caller_id;
 mod challenge;
+mod enrollment;
 mod event;
 mod failure;
 mod ids;
@@ -26,10 +27,20 @@ pub use caller_id::{
     CallerIdFinding, CallerIds, PlannedCallerId, UsedCallerId, plan_caller_id, used_caller_ids,
 };
 pub use challenge::{Challenge, End, Live, Unreadable};
+pub use enrollment::{
+    Account, Answers, Authority, COLLECT_ENROLLMENT, Change, DevicesOut, Enrollment, EnrollmentAsk,
+    EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive, EnrollmentPolicy, EnrollmentReason,
+    EnrollmentRefused, EnrollmentRequest, EnrollmentResult, EnrollmentState, Flaw, LEAST_TEST, LineType,
+    MAX_TESTS, NewTest, NextStep, OperatorCause, Patch, RECOVERY_AFTER, Shown, StandingChange, StoredAnswer,
+    Test, TestPlan, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
+    step_enrollment, test_challenge,
+};
 pub use event::{Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;
-pub use ids::{ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, TAKEN_NAMES, UserId};
-pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, open, tombstone};
+pub use ids::{
+    ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, RequestId, RequestKey, TAKEN_NAMES, UserId,
+};
+pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, bypass, open, tombstone};
 pub use owed::{Effect, Watch, owed, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
 pub use portal::{InvalidPolicy, Policy, Portal, PromptTexts};

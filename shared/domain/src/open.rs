@@ -13,7 +13,7 @@ use crate::portal::Portal;
 use crate::request::{Alternative, Ask, AskedStep, Context, Request, Step, Target};
 use crate::time::Timestamp;
 use crate::user::User;
-use crate::words::{CallMode, Channel, PhoneRole, PinRule, Purpose, Reason, Refusal};
+use crate::words::{Assurance, CallMode, Channel, PhoneRole, PinRule, Purpose, Reason, Refusal};
 
 /// How long an outcome can be collected after its deadline.
 pub const COLLECT: Duration = Duration::from_mins(5);
@@ -84,8 +84,26 @@ pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> 
         alternatives,
         prompts: portal.policy.prompts,
         body_hash: ask.body_hash,
+        pin: None,
     };
     Ok(first_version(ask.key.clone(), request, reason, now))
+}
+
+/// A challenge that was just opened, approved by a bypass that was taken for it. One that has ended stays as it is.
+#[must_use]
+pub fn bypass(opened: Challenge, now: Timestamp) -> Challenge {
+    if !opened.is_open() {
+        return opened;
+    }
+    let end = End {
+        reason: Reason::OkBypass,
+        assurance: Some(Assurance::Bypass),
+        at: now,
+        version: opened.version,
+        device: None,
+        retry_after_s: None,
+    };
+    Challenge { live: Live { end: Some(end), ..Live::default() }, ..opened }
 }
 
 /// The tombstone that a cancel leaves when its request has not come yet: the request then finds it.
@@ -106,6 +124,7 @@ pub fn tombstone(key: ChallengeKey, portal: &Portal, now: Timestamp) -> Result<C
         alternatives: Vec::new(),
         prompts: portal.policy.prompts,
         body_hash: [0; 32],
+        pin: None,
     };
     Ok(first_version(key, request, Some(Reason::CallerCanceled), now))
 }
@@ -127,11 +146,19 @@ const fn refused(refusal: Refusal, field: &'static str, rule: &'static str) -> N
 }
 
 fn check_id(key: &ChallengeKey, now: Timestamp) -> Result<(), NotOpened> {
-    let created = key.id.created_at();
+    check_created(key.id.created_at(), "challenge_id", now)
+}
+
+/// An id is as old as its own time says.
+pub(crate) fn check_created(
+    created: Timestamp,
+    field: &'static str,
+    now: Timestamp,
+) -> Result<(), NotOpened> {
     if created < now.minus(OLDEST_ID) || created > now.plus(AHEAD_ID) {
         return Err(refused(
             Refusal::StaleId,
-            "challenge_id",
+            field,
             "must be a UUIDv7 made at most 15 minutes ago and at most 1 minute ahead",
         ));
     }
@@ -149,7 +176,7 @@ fn answer_by(ask: &Ask, portal: &Portal, now: Timestamp) -> Result<Timestamp, No
 }
 
 /// What a called person has to key.
-const fn call_mode(pin: PinRule, number: bool) -> CallMode {
+pub(crate) const fn call_mode(pin: PinRule, number: bool) -> CallMode {
     match (pin, number) {
         (PinRule::Off, false) => CallMode::Key,
         (PinRule::Off, true) => CallMode::NumberMatch,

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::enrollment::EnrollmentPolicy;
 use crate::ids::PortalName;
 use crate::phone::PhoneNumber;
 use crate::words::{Channel, PinRule};
@@ -56,6 +57,8 @@ pub struct Policy {
     pub locale: String,
     /// What to tell a user whose challenge failed, by locale.
     pub help: BTreeMap<String, String>,
+    /// What it may change of its users' enrollments, and how.
+    pub enrollment: EnrollmentPolicy,
     /// What its calls say in its own words; `fleet-prompts` has the rest, and the rules.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub prompt_texts: PromptTexts,
@@ -77,6 +80,7 @@ impl Default for Policy {
             prompts: 3,
             locale: "en-US".into(),
             help: BTreeMap::new(),
+            enrollment: EnrollmentPolicy::default(),
             prompt_texts: PromptTexts::new(),
         }
     }
@@ -111,7 +115,7 @@ impl Policy {
             ((2..=35).contains(&self.locale.len()), "locale", "a BCP 47 tag of 2 to 35 characters"),
         ];
         match rules.into_iter().find(|(holds, _, _)| !holds) {
-            None => Ok(()),
+            None => self.enrollment.check(),
             Some((_, field, allowed)) => Err(InvalidPolicy { field, allowed }),
         }
     }

@@ -149,6 +149,9 @@ pub struct Request {
     #[n(12)]
     #[cbor(with = "minicbor::bytes")]
     pub body_hash: [u8; 32],
+    /// The hash of the PIN that a called person keys, where it is one that is being tested and not the user's own yet.
+    #[n(13)]
+    pub pin: Option<String>,
 }
 
 /// One way to reach the person, ready to be gone.

@@ -24,6 +24,8 @@ pub struct User {
     pub has_pin: bool,
     /// Until when no PIN is taken after too many wrong ones; `None` where it is.
     pub pin_locked_until: Option<Timestamp>,
+    /// Whether an operator has given the user a challenge that is approved unasked. Only who takes it from the records may use it.
+    pub bypass: bool,
     /// Phones whose number asked never to be called again.
     pub opted_out: Vec<PhoneRole>,
     /// The user's phones, at most one of each role.

@@ -87,6 +87,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// What became of a challenge.
     ChallengeResult {
@@ -396,6 +398,8 @@ words! {
     Factor {
         /// The PIN, by phone or in the app.
         Pin = 1 "pin",
+        /// The answers to security questions.
+        Answers = 2 "answers",
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use fleet_broker::{Delivery, Poison, Sender, Verdict};
 use fleet_contracts::{self as contracts, ChallengeRefused, ChallengeRequest, Invalid};
 use fleet_domain::{
-    Ask, Challenge, ChallengeKey, Channel, Event, NotOpened, Portal, PortalName, Refusal, User, open, step,
+    Ask, Challenge, ChallengeKey, Channel, Event, NotOpened, Portal, PortalName, Refusal, User, bypass, open,
+    step,
 };
 use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Actor, Created, Note, Stored};
@@ -74,9 +75,15 @@ impl Engine {
                 return self.refuse_not_opened(&ask.key, &not_opened).await.map(Accepted::Refused);
             }
         };
-        let first = match begin {
-            Begin::Queued => opened,
-            Begin::Sending => self.sending(opened),
+        let may_bypass = opened.is_open() && user.as_ref().is_some_and(|user| user.bypass);
+        let first = if may_bypass && self.inner.records.take_bypass(&ask.user).await? {
+            tracing::warn!(challenge = %ask.key, "approved by a bypass");
+            bypass(opened, self.now())
+        } else {
+            match begin {
+                Begin::Queued => opened,
+                Begin::Sending => self.sending(opened),
+            }
         };
         let note = Note { event: "accept", actor: Actor::Portal };
         match self.inner.records.create(&first, note).await? {
@@ -204,6 +211,7 @@ pub(crate) fn unexpected(event_type: contracts::EventType) -> Invalid {
         field: "type".into(),
         rule: format!("does not belong here: this queue takes no {event_type}"),
         challenge_id: None,
+        request_id: None,
         known_fields: Vec::new(),
     }
 }

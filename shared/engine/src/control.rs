@@ -32,6 +32,11 @@ impl<H: Hands> ControlHandler<H> {
                 | Message::ChallengeResolved(_)
                 | Message::ChallengeRefused(_)
                 | Message::FraudReported(_)
+                | Message::EnrollmentRequested(_)
+                | Message::EnrollmentContinued(_)
+                | Message::EnrollmentChanged(_)
+                | Message::EnrollmentRefused(_)
+                | Message::TestEnded(_)
                 | Message::DialOwed(_)
                 | Message::HangUpOwed(_)
                 | Message::SendOwed(_)) => {

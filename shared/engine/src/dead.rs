@@ -79,17 +79,25 @@ impl<H: Hands> Ending<'_, H> {
             Message::DialOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Dial).await,
             Message::SendOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Push).await,
             Message::HangUpOwed(work) => self.settle(delivery, &work, |_| false).await,
-            // What portals are told can be told again. Only the fleet's own word is kept for that.
-            Message::ChallengeResolved(_) | Message::ChallengeRefused(_) | Message::FraudReported(_) => {
-                match delivery.sender {
-                    Sender::Fleet { portal: Some(_) } => {
-                        Ok(Verdict::Poison(Poison::whole("dead_event", "an event that a queue gave up")))
-                    }
-                    Sender::Fleet { portal: None } | Sender::Portal(_) | Sender::Unproved => {
-                        Ok(parked("dead_event"))
-                    }
-                }
+            // Its request is looked at by the sweep of every enrollment-worker.
+            Message::TestEnded(_) => Ok(Verdict::Done),
+            // Handlers of their own queue give these up: RabbitMQ does not dead-letter them.
+            Message::EnrollmentRequested(_) | Message::EnrollmentContinued(_) => {
+                Ok(parked("dead_enrollment"))
             }
+            // What portals are told can be told again. Only the fleet's own word is kept for that.
+            Message::ChallengeResolved(_)
+            | Message::ChallengeRefused(_)
+            | Message::FraudReported(_)
+            | Message::EnrollmentChanged(_)
+            | Message::EnrollmentRefused(_) => match delivery.sender {
+                Sender::Fleet { portal: Some(_) } => {
+                    Ok(Verdict::Poison(Poison::whole("dead_event", "an event that a queue gave up")))
+                }
+                Sender::Fleet { portal: None } | Sender::Portal(_) | Sender::Unproved => {
+                    Ok(parked("dead_event"))
+                }
+            },
         }
     }
 
@@ -154,6 +162,8 @@ fn channel_of(queue: Queue) -> Option<Channel> {
         | Queue::VoiceDial
         | Queue::VoiceHangup
         | Queue::PushSend
+        | Queue::Enrollment
+        | Queue::TestEnded
         | Queue::Delay(_)
         | Queue::Dead
         | Queue::Parked => None,

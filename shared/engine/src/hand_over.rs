@@ -27,6 +27,12 @@ impl Engine {
         self.hand_over(key, &Effect::Dial).await
     }
 
+    /// Tells an enrollment-worker that the challenge of a test has ended.
+    pub(crate) async fn hand_over_test(&self, key: &ChallengeKey) -> Result<(), Error> {
+        let owed = Owed::from(key.clone());
+        self.owe(key, Queue::TestEnded, contracts::Message::TestEnded(owed)).await
+    }
+
     async fn owe(&self, key: &ChallengeKey, queue: Queue, owed: contracts::Message) -> Result<(), Error> {
         let id = format!("{key}/{}", owed.event_type());
         let body = contracts::Event::new(id.clone(), FLEET_SOURCE, self.now(), owed).to_json();

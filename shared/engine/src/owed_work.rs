@@ -35,12 +35,19 @@ fn read_owed(body: &[u8]) -> Result<ChallengeKey, Verdict> {
     match contracts::parse(body) {
         Err(invalid) => Err(poison(invalid.to_string(), invalid.known_fields)),
         Ok(envelope) => match envelope.event.message {
-            Message::DialOwed(owed) | Message::HangUpOwed(owed) | Message::SendOwed(owed) => Ok(owed.key()),
+            Message::DialOwed(owed)
+            | Message::HangUpOwed(owed)
+            | Message::SendOwed(owed)
+            | Message::TestEnded(owed) => Ok(owed.key()),
             other @ (Message::ChallengeRequested(_)
             | Message::CancelRequested(_)
             | Message::ChallengeResolved(_)
             | Message::ChallengeRefused(_)
-            | Message::FraudReported(_)) => {
+            | Message::FraudReported(_)
+            | Message::EnrollmentRequested(_)
+            | Message::EnrollmentContinued(_)
+            | Message::EnrollmentChanged(_)
+            | Message::EnrollmentRefused(_)) => {
                 Err(poison(format!("an internal queue takes no {}", other.event_type()), Vec::new()))
             }
         },

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use fleet_broker::{Exchange, Message, PublishError};
 use fleet_contracts::{self as contracts, ChallengeRefused, FLEET_SOURCE, Outcome, Resolved};
-use fleet_domain::{Portal, PortalName};
+use fleet_domain::{Portal, PortalName, Purpose};
 use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_outcomes::Told;
 use fleet_records::Stored;
@@ -79,7 +79,7 @@ impl Engine {
         let challenge = &stored.challenge;
         let told = Told {
             portal: challenge.key.portal.clone(),
-            id: challenge.key.id,
+            subject: challenge.key.id.into(),
             seq: challenge.version,
             json: outcome.to_json(),
             terminal: !challenge.is_open(),
@@ -99,6 +99,12 @@ impl Engine {
         let key = &challenge.key;
         if let Err(error) = self.carry_out_wishes(challenge, portal).await {
             tracing::warn!(challenge = %key, %error, "what a person asked for is not done yet; it is tried again");
+            return false;
+        }
+        if challenge.request.purpose == Purpose::EnrollmentTest
+            && let Err(error) = self.hand_over_test(key).await
+        {
+            tracing::debug!(challenge = %key, %error, "the end of a test is not handed over yet");
             return false;
         }
         let id = contracts::event_id(&key.portal, key.id, end.version);
@@ -124,7 +130,8 @@ impl Engine {
         self.publish_event(portal, id, contracts::Message::ChallengeRefused(refused)).await
     }
 
-    pub(crate) async fn publish_event(
+    /// Publishes an event to a portal. An id that was used before marks the same event.
+    pub async fn publish_event(
         &self,
         portal: &PortalName,
         id: String,

@@ -14,7 +14,7 @@ mod watcher;
 mod writer;
 
 pub use error::Error;
-pub use names::key;
+pub use names::{Subject, key};
 pub use outcomes::{Outcomes, Told};
 pub use read::SignedDocument;
 pub use settings::{DEFAULTS, Settings};

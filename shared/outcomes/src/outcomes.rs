@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleet_domain::{ChallengeId, PortalName, Timestamp};
+use fleet_domain::{PortalName, Timestamp};
 use fleet_keys::Keys;
 use fleet_lifecycle::{Stop, Tasks};
 use fleet_telemetry::{IntCounterVec, Metrics};
@@ -17,24 +17,24 @@ use crate::{
     connection::Connection,
     epoch::EpochProbe,
     metrics::{ConnectionMetrics, WriteMetrics},
-    names::Names,
+    names::{Names, Subject},
     queue::Queue,
     read::read,
     writer::{SCRIPT, Writer},
 };
 
-/// One version of a challenge's public document.
+/// One version of the public document of a challenge or an enrollment request.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// The portal that asked.
     pub portal: PortalName,
-    /// The challenge.
-    pub id: ChallengeId,
+    /// What it is about.
+    pub subject: Subject,
     /// The version. Only a higher one replaces what Redis has.
     pub seq: u32,
     /// The document, byte for byte as portals will read it. It begins with `{"seq":N,`, N being `seq`.
     pub json: String,
-    /// Whether the challenge has ended. From then on every version of it is terminal, and signed.
+    /// Whether that has ended. From then on every version of it is terminal, and signed.
     pub terminal: bool,
     /// Until when Redis keeps it, rounded up to the second.
     pub collect_by: Timestamp,
@@ -120,8 +120,12 @@ impl Outcomes {
     }
 
     /// The document as portals see it now.
-    pub async fn get(&self, portal: &PortalName, id: ChallengeId) -> Result<Option<SignedDocument>, Error> {
-        read(&self.connection, &self.names.document(portal, id), self.command_timeout).await
+    pub async fn get(
+        &self,
+        portal: &PortalName,
+        subject: impl Into<Subject>,
+    ) -> Result<Option<SignedDocument>, Error> {
+        read(&self.connection, &self.names.document(portal, subject.into()), self.command_timeout).await
     }
 
     /// Grows when Redis may have lost outcomes: it was found empty, restarted, or replaced by another server. Whoever watches
@@ -180,7 +184,7 @@ mod tests {
         ] {
             let told = Told {
                 portal: PortalName::parse("vpn").unwrap(),
-                id: ChallengeId::from_parts(Timestamp::default(), [0; 10]),
+                subject: fleet_domain::ChallengeId::from_parts(Timestamp::default(), [0; 10]).into(),
                 seq: 7,
                 json: json.to_owned(),
                 terminal: false,

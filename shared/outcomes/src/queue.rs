@@ -5,13 +5,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use fleet_domain::ChallengeKey;
+use fleet_domain::PortalName;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
 };
 
-use crate::{Error, Told};
+use crate::{Error, Told, names::Subject};
 
 /// Whoever waits for the outcome of a write, and since when.
 pub(crate) struct Waiter {
@@ -32,10 +32,12 @@ pub(crate) struct Queue {
     documents_max: usize,
 }
 
+type Key = (PortalName, Subject);
+
 #[derive(Default)]
 struct Documents {
-    order: VecDeque<ChallengeKey>,
-    by_key: HashMap<ChallengeKey, Waiting>,
+    order: VecDeque<Key>,
+    by_key: HashMap<Key, Waiting>,
 }
 
 impl Queue {
@@ -45,7 +47,7 @@ impl Queue {
 
     /// Adds a document, or replaces an older one of the same key. Its answer is that of the newest. `None` if there is no room.
     pub(crate) fn put(&self, told: Told) -> Option<oneshot::Receiver<Result<(), Error>>> {
-        let key = ChallengeKey { id: told.id, portal: told.portal.clone() };
+        let key = (told.portal.clone(), told.subject);
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter { answer, since: Instant::now() };
         let mut documents = self.lock();
@@ -103,7 +105,7 @@ mod tests {
     fn told(id: u8, seq: u32) -> Told {
         Told {
             portal: PortalName::parse("vpn").unwrap(),
-            id: ChallengeId::from_parts(Timestamp::default(), [id; 10]),
+            subject: ChallengeId::from_parts(Timestamp::default(), [id; 10]).into(),
             seq,
             json: format!("{{\"seq\":{seq},\"result\":\"pending\"}}"),
             terminal: false,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use fleet_domain::{ChallengeId, PortalName};
+use fleet_domain::PortalName;
 use fleet_lifecycle::Tasks;
 use futures_util::Stream;
 use redis::{RedisError, aio::MultiplexedConnection};
@@ -17,7 +17,7 @@ use crate::{
     Error, Settings, SignedDocument,
     connection::{Connection, Probe},
     listener::{Listener, Request},
-    names::Names,
+    names::{Names, Subject},
     outcomes::{EndOnDrop, spawn},
     read::read,
 };
@@ -54,14 +54,18 @@ impl Watcher {
     }
 
     /// The document as it is now. `None` means "not known yet", never denied or approved.
-    pub async fn get(&self, portal: &PortalName, id: ChallengeId) -> Result<Option<SignedDocument>, Error> {
-        read(&self.connection, &self.names.document(portal, id), self.command_timeout).await
+    pub async fn get(
+        &self,
+        portal: &PortalName,
+        subject: impl Into<Subject>,
+    ) -> Result<Option<SignedDocument>, Error> {
+        read(&self.connection, &self.names.document(portal, subject.into()), self.command_timeout).await
     }
 
-    /// Listens to a challenge until the stream is dropped. Read the document at every `Notice::Listening`: what was published
+    /// Listens to what becomes of it until the stream is dropped. Read the document at every `Notice::Listening`: what was published
     /// before was not heard.
-    pub fn subscribe(&self, portal: &PortalName, id: ChallengeId) -> Notices {
-        let channel = self.names.document(portal, id);
+    pub fn subscribe(&self, portal: &PortalName, subject: impl Into<Subject>) -> Notices {
+        let channel = self.names.document(portal, subject.into());
         let (notices, received) = unbounded_channel();
         let request = Request::Subscribe { channel: channel.clone(), notices };
         // Without a listener the stream ends at once, since the request holds its only sender.

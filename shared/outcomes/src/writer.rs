@@ -85,7 +85,7 @@ impl Writer {
     }
 
     fn call<'a>(&self, told: &'a Told) -> Call<'a> {
-        let document = self.names.document(&told.portal, told.id);
+        let document = self.names.document(&told.portal, told.subject);
         let signature =
             if told.terminal { self.keys.sign_outcome(told.json.as_bytes()) } else { String::new() };
         Call { signature_key: Names::signature(&document), document, signature, told }

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod account;
 mod administration;
 mod batch;
 mod commit;
 mod connection;
 mod create;
 mod enrolled;
+mod enrollments;
 mod error;
 mod history;
 mod load;
@@ -32,6 +34,7 @@ mod transition;
 mod upkeep;
 
 pub use enrolled::{DeviceRecord, NewDevice, NewPhone, NewUser};
+pub use enrollments::{Beside, OpenedEnrollment, StoredEnrollment};
 pub use error::{Error, ErrorClass, Source};
 pub use fleet_keys::DeviceAlg;
 pub use note::{Actor, AttemptNote, AuditRow, Detail, EVENT_LONGEST, Note};

@@ -26,8 +26,9 @@ pub(crate) const CHALLENGES: &str = concat!(
 );
 pub(crate) const USERS: &str =
     "SELECT u.id, u.audience, u.method, u.blocked AND coalesce(u.blocked_until > fleet_now(), true),
-        u.pin IS NOT NULL, l.locked_until
+        u.pin IS NOT NULL, l.locked_until, b.user_id IS NOT NULL
     FROM users u LEFT JOIN lockouts l ON l.user_id = u.id AND l.factor = 1
+    LEFT JOIN bypasses b ON b.user_id = u.id AND b.used_at IS NULL AND b.until >= fleet_now()
     WHERE u.id = ANY($1)";
 pub(crate) const PHONES: &str =
     "SELECT p.user_id, p.role, p.kind, p.verified, p.sealed, p.masked, p.has_extension,
@@ -163,6 +164,7 @@ fn user_of(row: &Row) -> Result<User, Error> {
         blocked: row.get(3),
         has_pin: row.get(4),
         pin_locked_until: row.get::<_, Option<SqlTime>>(5).map(|time| time.0),
+        bypass: row.get(6),
         opted_out: Vec::new(),
         phones: Vec::new(),
         devices: Vec::new(),

@@ -94,6 +94,20 @@ pub(crate) async fn take_guess(
     guess.map_err(|fault| fault.into_error("taking a guess at a PIN"))
 }
 
+/// Counts a guess at this factor before it is compared. `false` where nothing may be compared.
+pub(crate) async fn count(
+    connections: &Connections,
+    user: &UserId,
+    factor: Factor,
+    limit: GuessLimit,
+) -> Result<bool, Error> {
+    let (seconds, calls, factor) = (limit.lock_for.as_secs_f64(), i32::from(limit.calls), code(factor));
+    let work = async {
+        connections.durable().await?.query(COUNT, &[&user.as_str(), &factor, &calls, &seconds]).await
+    };
+    work.await.map(|rows| !rows.is_empty()).map_err(|fault| fault.into_error("counting a guess"))
+}
+
 pub(crate) async fn forget(connections: &Connections, user: &UserId, factor: Factor) -> Result<(), Error> {
     let factor = code(factor);
     let work = async { connections.durable().await?.query(FORGET, &[&user.as_str(), &factor]).await };

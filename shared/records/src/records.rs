@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_domain::{
-    Challenge, ChallengeKey, DeviceId, Extension, Factor, Phone, PhoneNumber, Portal, PortalName, PushToken,
-    Timestamp, User, UserId,
+    Account, Challenge, ChallengeKey, DeviceId, Enrollment, Extension, Factor, Phone, PhoneKind, PhoneNumber,
+    PhoneRole, Portal, PortalName, PushToken, RequestKey, Timestamp, User, UserId,
 };
 use fleet_keys::{Keys, PinHash};
 use fleet_lifecycle::{Clock, Context};
@@ -26,9 +26,10 @@ use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::Upkeep;
 use crate::{
-    AuditRow, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Error, Guess, GuessLimit, Lane,
-    Line, NewUser, Note, PacedCarrier, Place, Settings, Slot, SlotAsk, Standing, Storage, Stored, ToldCursor,
-    Transition, administration, history, migrations, pacing, phones, pins, standing, storage,
+    AuditRow, Beside, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Error, Guess,
+    GuessLimit, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier, Place, Settings, Slot, SlotAsk,
+    Standing, Storage, Stored, StoredEnrollment, ToldCursor, Transition, account, administration,
+    enrollments, history, migrations, pacing, phones, pins, standing, storage,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -321,6 +322,12 @@ impl Records {
         pins::take_guess(&self.0.connections, user, counting).await
     }
 
+    /// Counts a guess at this factor before it is compared; `false` where it is locked and nothing may be compared.
+    pub async fn count_guess(&self, user: &UserId, factor: Factor, limit: GuessLimit) -> Result<bool, Error> {
+        let _place = self.beside("counting a guess").await?;
+        pins::count(&self.0.connections, user, factor, limit).await
+    }
+
     /// Forgets the calls that were wrong: the user was right.
     pub async fn forget_wrong(&self, user: &UserId, factor: Factor) -> Result<(), Error> {
         let _place = self.beside("forgetting wrong answers").await?;
@@ -362,6 +369,118 @@ impl Records {
     pub async fn login(&self) -> Result<String, Error> {
         let _place = self.beside("reading the login").await?;
         standing::login(&self.0.connections).await
+    }
+
+    /// What is known of a user whose enrollment is to be changed. Not for the hot path.
+    pub async fn account(&self, user: &UserId) -> Result<Account, Error> {
+        let found = self.user(user).await?;
+        let _place = self.beside("reading a user's enrollment").await?;
+        account::account(&self.0.connections, user, found).await
+    }
+
+    /// Whether this number asked never to be called again.
+    pub async fn is_opted_out(&self, number: &PhoneNumber) -> Result<bool, Error> {
+        let _place = self.beside("asking whether a number is opted out").await?;
+        account::is_opted_out(&self.0.connections, &self.0.keys, number).await
+    }
+
+    /// The user's PIN and up to `history` before it.
+    pub async fn pins(&self, user: &UserId, history: u8) -> Result<Vec<PinHash>, Error> {
+        let _place = self.beside("reading earlier PINs").await?;
+        account::pins(&self.0.connections, user, history).await
+    }
+
+    /// The stored answers to these questions: question and hash.
+    pub async fn answers(&self, user: &UserId, questions: &[String]) -> Result<Vec<(String, String)>, Error> {
+        let _place = self.beside("reading answers").await?;
+        account::answers(&self.0.connections, user, questions).await
+    }
+
+    /// Takes the user's bypass, if an operator has given one: of all who ask, only one gets `true`. Whoever dies after
+    /// that has burnt it.
+    pub async fn take_bypass(&self, user: &UserId) -> Result<bool, Error> {
+        let _place = self.beside("taking a bypass").await?;
+        account::take_bypass(&self.0.connections, user).await
+    }
+
+    /// A phone as it is stored, not verified: its number sealed for this user and role.
+    pub fn sealed_phone(
+        &self,
+        of: (&UserId, PhoneRole),
+        number: (&PhoneNumber, Option<&Extension>),
+        kind: PhoneKind,
+    ) -> Phone {
+        account::sealed_phone(&self.0.keys, of, number, kind)
+    }
+
+    /// Stores a request to change an enrollment, unless there is one under its key or its proof was spent before.
+    pub async fn open_enrollment(
+        &self,
+        new: &Enrollment,
+        beside: Beside<'_>,
+    ) -> Result<OpenedEnrollment, Error> {
+        let _place = self.beside("opening an enrollment request").await?;
+        enrollments::open(&self.0.connections, new, beside).await
+    }
+
+    /// Commits the next version of a request and its act, if the row is still in the version that was read; where the
+    /// request is done by it, the change is stored in the same commit. `false` where another process was faster. After an
+    /// error, load the request to see what has become of it.
+    pub async fn commit_enrollment(&self, before: &Enrollment, after: &Enrollment) -> Result<bool, Error> {
+        let _place = self.beside("committing an enrollment request").await?;
+        enrollments::commit(&self.0.connections, before, after, &self.0.keys).await
+    }
+
+    /// The request as it is stored.
+    pub async fn enrollment(&self, key: &RequestKey) -> Result<Option<StoredEnrollment>, Error> {
+        let _place = self.beside("reading enrollment requests").await?;
+        enrollments::load(&self.0.connections, key).await
+    }
+
+    /// The request whose test under way is this challenge.
+    pub async fn enrollment_of_test(&self, test: &ChallengeKey) -> Result<Option<StoredEnrollment>, Error> {
+        let _place = self.beside("reading enrollment requests").await?;
+        enrollments::of_test(&self.0.connections, test).await
+    }
+
+    /// The user's open request.
+    pub async fn open_enrollment_of(&self, user: &UserId) -> Result<Option<StoredEnrollment>, Error> {
+        let _place = self.beside("reading enrollment requests").await?;
+        enrollments::open_of(&self.0.connections, user).await
+    }
+
+    /// Open requests for which something is due at `now`: their time is over, their change is still to be stored, or their
+    /// test has ended.
+    pub async fn due_enrollments(&self, now: Timestamp, limit: u16) -> Result<Vec<StoredEnrollment>, Error> {
+        let _place = self.beside("reading enrollment requests").await?;
+        enrollments::due(&self.0.connections, now, limit.into()).await
+    }
+
+    /// Requests of which the portal is not known to be told everything.
+    pub async fn untold_enrollments(&self, limit: u16) -> Result<Vec<StoredEnrollment>, Error> {
+        let _place = self.beside("reading enrollment requests").await?;
+        enrollments::untold(&self.0.connections, limit.into()).await
+    }
+
+    /// Requests whose outcome is still to be collected, by the time until which it is; `after` is the last one of the page
+    /// before, `None` for those that are still to be collected at `now`.
+    pub async fn collectable_enrollments(
+        &self,
+        now: Timestamp,
+        after: Option<&Enrollment>,
+        limit: u16,
+    ) -> Result<Vec<StoredEnrollment>, Error> {
+        let _place = self.beside("reading enrollment requests").await?;
+        let place = after.map_or((now, uuid::Uuid::nil(), ""), |last| {
+            (last.request.collect_by, last.key.id.uuid(), last.key.portal.as_str())
+        });
+        enrollments::to_collect(&self.0.connections, place, limit.into()).await
+    }
+
+    /// Notes that the portal was told of this version of a request.
+    pub async fn mark_enrollment_told(&self, key: &RequestKey, version: u32) -> Result<(), Error> {
+        let _place = self.beside("marking an enrollment request as told").await?;
+        enrollments::mark_told(&self.0.connections, key, version).await
     }
 
     /// Where a user stands, and what was done about it. For people, not for the hot path.

@@ -49,7 +49,7 @@ impl Handler for Bare {
         let id = delivery.message_id.as_deref().and_then(|id| ChallengeId::parse(id).ok());
         let told = Told {
             portal: self.portal.clone(),
-            id: id.unwrap_or_else(|| ChallengeId::from_parts(now, fleet_keys::random_bytes())),
+            subject: id.unwrap_or_else(|| ChallengeId::from_parts(now, fleet_keys::random_bytes())).into(),
             seq: 1,
             json: r#"{"seq":1,"result":"approved"}"#.into(),
             terminal: false,

@@ -153,7 +153,7 @@ impl Answer {
     async fn tell(&self, outcome: &Outcome) {
         let told = Told {
             portal: outcome.portal.clone(),
-            id: outcome.challenge_id,
+            subject: outcome.challenge_id.into(),
             seq: outcome.seq,
             json: outcome.to_json(),
             terminal: outcome.result != ChallengeResult::Pending,

@@ -2,36 +2,42 @@
 
 use core::fmt;
 
-use fleet_domain::{ChallengeId, DeviceId, PortalName, Target, UserId};
+use fleet_domain::{ChallengeId, DeviceId, PortalName, RequestId, Target, UserId};
 use schemars::{Schema, json_schema};
 use uuid::Uuid;
 
 use super::Form;
 
-impl Form for ChallengeId {
-    fn rule() -> String {
-        "must be a UUIDv7 (RFC 9562) in its usual form of 36 characters, in lower case".into()
-    }
+macro_rules! uuid_v7_forms {
+    ($($id:ty,)+) => {$(
+        impl Form for $id {
+            fn rule() -> String {
+                "must be a UUIDv7 (RFC 9562) in its usual form of 36 characters, in lower case".into()
+            }
 
-    fn parse(text: &str) -> Option<Self> {
-        // The id is part of the outcome's key in Redis, where case matters.
-        if text.bytes().any(|b| b.is_ascii_uppercase()) {
-            return None;
+            fn parse(text: &str) -> Option<Self> {
+                // The id is part of the outcome's key in Redis, where case matters.
+                if text.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return None;
+                }
+                Self::parse(text).ok()
+            }
+
+            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+
+            fn schema() -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+                })
+            }
         }
-        Self::parse(text).ok()
-    }
-
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-
-    fn schema() -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
-        })
-    }
+    )+};
 }
+
+uuid_v7_forms! { ChallengeId, RequestId, }
 
 /// The text of a UUID of any version, as it was sent.
 pub(crate) struct AnyUuid(pub(crate) String);
@@ -49,6 +55,24 @@ impl Form for AnyUuid {
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": format!("^{ANY_UUID}$") })
+    }
+}
+
+impl Form for DeviceId {
+    fn rule() -> String {
+        "must be a UUID in its usual form of 36 characters".into()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 
     fn schema() -> Schema {

@@ -65,6 +65,7 @@ fn challenge(
         alternatives,
         prompts: 3,
         body_hash: [0; 32],
+        pin: None,
     };
     Challenge {
         key: ChallengeKey { id: ChallengeId::parse(ID).unwrap(), portal: portal().name },

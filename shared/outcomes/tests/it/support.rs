@@ -101,7 +101,7 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn told(id: ChallengeId, seq: u32) -> Told {
     Told {
         portal: portal(),
-        id,
+        subject: id.into(),
         seq,
         json: format!(r#"{{"seq":{seq},"result":"pending","note":"é {{}} \u0000"}}"#),
         terminal: false,

@@ -82,7 +82,7 @@ async fn an_approval_that_the_fleet_did_not_sign_for_this_challenge_is_forged() 
         ("not signed", |wanted| Told { terminal: false, ..told(wanted) }),
         ("another challenge's", |wanted| {
             let genuine = approved(ChallengeId::from_parts(wanted.answer_by, [7; 10]), 9);
-            Told { id: wanted.challenge_id, ..told(&genuine) }
+            Told { subject: wanted.challenge_id.into(), ..told(&genuine) }
         }),
         ("another portal's", |wanted| {
             let genuine = Outcome { portal: PortalName::parse("other").unwrap(), ..wanted.clone() };

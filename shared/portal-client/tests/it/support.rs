@@ -137,7 +137,7 @@ pub(crate) fn approved(id: ChallengeId, seq: u32) -> Outcome {
 pub(crate) fn told(outcome: &Outcome) -> Told {
     Told {
         portal: outcome.portal.clone(),
-        id: outcome.challenge_id,
+        subject: outcome.challenge_id.into(),
         seq: outcome.seq,
         json: outcome.to_json(),
         terminal: outcome.result != ChallengeResult::Pending,

@@ -1,0 +1,428 @@
+//! `open_enrollment`: what a request becomes at acceptance, given the user and the portal's policy.
+//!
+//! What a rule refuses becomes a request that has ended already, so that its portal finds the outcome where it looks for it.
+//! Only what is no proper request at all is refused.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::authority::{Shown, authority, is_method};
+use super::request::{
+    Account, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd, EnrollmentLive,
+    EnrollmentRequest, Flaw, Patch, StandingChange, Test, TestPlan,
+};
+use super::words::{Authority, Change, EnrollmentReason, EnrollmentState, NextStep};
+use crate::open::{NotOpened, call_mode, check_created};
+use crate::portal::Portal;
+use crate::request::Step;
+use crate::time::Timestamp;
+use crate::user::{Phone, User};
+use crate::words::{CallMode, Channel, PhoneRole, PinRule, Refusal};
+
+/// What a change comes to.
+#[derive(Default)]
+struct Plan {
+    patch: Patch,
+    test: Option<TestPlan>,
+    /// What only the user can give and has not; nothing changes until then.
+    missing: Option<NextStep>,
+}
+
+/// Makes a request of what was asked, in version 1. `flaw` is what was found wrong with the secrets.
+pub fn open_enrollment(
+    ask: &EnrollmentAsk,
+    flaw: Option<Flaw>,
+    (account, shown): (&Account, Shown),
+    portal: &Portal,
+    now: Timestamp,
+) -> Result<Enrollment, NotOpened> {
+    check_created(ask.key.id.created_at(), "request_id", now)?;
+    let policy = &portal.policy.enrollment;
+    let known = Account { user: known_user(account, portal).cloned(), ..account.clone() };
+    let allowed = authority((ask.change, ask.wanted.role), &known, shown, policy);
+    let planned = match (allowed, flaw) {
+        (Err(reason), _) => Err(not_allowed(reason)),
+        // Somebody else's user: told like one that does not exist, and never touched.
+        (Ok(_), _) if known.user.is_none() && account.user.is_some() => Err(unknown_user()),
+        (Ok(_), Some(flaw)) => Err(flaw),
+        (Ok(authority), None) => plan(ask, &known, (portal, authority), now).map(|plan| (authority, plan)),
+    };
+    let (authority, plan, flaw) = match planned {
+        Ok((authority, plan)) => (authority, plan, None),
+        Err(flaw) => (allowed.unwrap_or(Authority::None), Plan::default(), Some(flaw)),
+    };
+    check_number(ask, plan.test.as_ref(), portal)?;
+    let afterwards = afterwards(ask, &plan.patch, &known, portal);
+    let live = live(ask, (&plan, authority), flaw, now);
+    let request = request(ask, plan, (&known, authority, afterwards), portal, now);
+    Ok(Enrollment { key: ask.key.clone(), version: 1, request: Arc::new(request), live })
+}
+
+/// A user whom this portal does not serve looks to it like one that does not exist.
+fn known_user<'a>(account: &'a Account, portal: &Portal) -> Option<&'a User> {
+    account.user.as_ref().filter(|user| portal.audiences.contains(&user.audience))
+}
+
+fn not_allowed(reason: EnrollmentReason) -> Flaw {
+    let (field, rule) = match reason {
+        EnrollmentReason::ProofRequired => (
+            "data.proof",
+            "must be a challenge of this user, approved a short while ago and not used before, or what the change allows \
+             in its place",
+        ),
+        EnrollmentReason::LockedOut => ("data.user_id", "is blocked: an operator can lift that"),
+        _ => ("data.change", "is not among what this portal may ask for"),
+    };
+    Flaw::new(reason, field, rule)
+}
+
+fn unknown_user() -> Flaw {
+    Flaw::new(EnrollmentReason::UserUnknown, "data.user_id", "is no user of this portal")
+}
+
+fn live(
+    ask: &EnrollmentAsk,
+    (plan, authority): (&Plan, Authority),
+    flaw: Option<Flaw>,
+    now: Timestamp,
+) -> EnrollmentLive {
+    let live = |state, next_step, tests| EnrollmentLive { state, next_step, tests, end: None, at: now };
+    if let Some(flaw) = flaw {
+        let end = EnrollmentEnd {
+            reason: flaw.reason,
+            field: Some(flaw.field),
+            rule: Some(flaw.rule),
+            at: now,
+            version: 1,
+        };
+        return EnrollmentLive { end: Some(end), ..live(EnrollmentState::Refused, None, Vec::new()) };
+    }
+    if ask.change == Change::Recovery {
+        return live(EnrollmentState::PendingUserData, Some(NextStep::AnswerQuestions), Vec::new());
+    }
+    match plan.missing {
+        // An operator prepares a user who gives the rest.
+        Some(_) if authority == Authority::Operator && ask.change == Change::Enroll => {
+            live(EnrollmentState::TestPassed, None, Vec::new())
+        }
+        Some(missing) => live(EnrollmentState::PendingUserData, Some(missing), Vec::new()),
+        None if plan.test.is_some() => {
+            let test = Test { id: ask.test.id, number_match: ask.test.number_match, ended: None };
+            live(EnrollmentState::AwaitingTest, Some(NextStep::AnswerTest), alloc::vec![test])
+        }
+        None => live(EnrollmentState::TestPassed, None, Vec::new()),
+    }
+}
+
+fn request(
+    ask: &EnrollmentAsk,
+    plan: Plan,
+    (account, authority, afterwards): (&Account, Authority, Option<NextStep>),
+    portal: &Portal,
+    now: Timestamp,
+) -> EnrollmentRequest {
+    let respond_by = now.plus(portal.policy.enrollment.test_within());
+    let user = account.user.as_ref();
+    let only_audience = || portal.audiences.first().cloned().unwrap_or_default();
+    EnrollmentRequest {
+        user: ask.user.clone(),
+        audience: user
+            .map(|user| user.audience.clone())
+            .or_else(|| ask.audience.clone())
+            .unwrap_or_else(only_audience),
+        change: ask.change,
+        patch: plan.patch,
+        test: plan.test,
+        authority,
+        cause: ask.wanted.cause.clone(),
+        asked: ask.wanted.asked.clone(),
+        method_before: user.map(|user| user.method),
+        phones_before: user.map_or_else(Vec::new, |user| {
+            user.phones.iter().filter(|phone| phone.verified).map(|phone| phone.masked.clone()).collect()
+        }),
+        devices_before: user.map_or(0, |user| u16::try_from(user.devices.len()).unwrap_or(u16::MAX)),
+        accepted_at: now,
+        respond_by,
+        collect_by: respond_by.plus(COLLECT_ENROLLMENT),
+        locale: ask.locale.clone().unwrap_or_else(|| portal.policy.locale.clone()),
+        afterwards,
+        body_hash: ask.body_hash,
+    }
+}
+
+fn plan(
+    ask: &EnrollmentAsk,
+    account: &Account,
+    (portal, authority): (&Portal, Authority),
+    now: Timestamp,
+) -> Result<Plan, Flaw> {
+    let user = account.user.as_ref();
+    let Some(user) = user else {
+        return match ask.change {
+            Change::Enroll => enroll(ask, None, (portal, authority)),
+            Change::Method
+            | Change::Phone
+            | Change::PhoneRemove
+            | Change::PhoneTest
+            | Change::Pin
+            | Change::Questions
+            | Change::DeviceRevoke
+            | Change::Recovery
+            | Change::DeviceLost
+            | Change::Block
+            | Change::Unblock
+            | Change::Bypass
+            | Change::Delete => Err(unknown_user()),
+        };
+    };
+    match ask.change {
+        Change::Enroll => enroll(ask, Some(user), (portal, authority)),
+        Change::Method => change_method(ask, user, (portal, authority)),
+        Change::Phone => change_phone(ask, user, (portal, authority)),
+        Change::PhoneTest => test_phone(ask, user, (portal, authority)),
+        Change::Pin => change_pin(ask, user, portal),
+        Change::Recovery => recovery(account, now),
+        Change::DeviceRevoke | Change::DeviceLost => devices_out(ask, user),
+        Change::Bypass if account.bypasses >= portal.policy.enrollment.bypasses_per_year => {
+            Err(Flaw::new(EnrollmentReason::Throttled, "data.change", "was made too often within a year"))
+        }
+        Change::PhoneRemove
+        | Change::Questions
+        | Change::Block
+        | Change::Unblock
+        | Change::Bypass
+        | Change::Delete => Ok(Plan { patch: at_once(ask), ..Plan::default() }),
+    }
+}
+
+/// What needs no test.
+fn at_once(ask: &EnrollmentAsk) -> Patch {
+    let wanted = &ask.wanted;
+    Patch {
+        without_backup: ask.change == Change::PhoneRemove,
+        answers: wanted.answers.clone(),
+        standing: match ask.change {
+            Change::Block => Some(StandingChange::Block(wanted.until)),
+            Change::Unblock => Some(StandingChange::Unblock),
+            _ => None,
+        },
+        bypass_s: wanted.seconds.filter(|_| ask.change == Change::Bypass),
+        delete: ask.change == Change::Delete,
+        ..Patch::default()
+    }
+}
+
+fn enroll(
+    ask: &EnrollmentAsk,
+    user: Option<&User>,
+    (portal, authority): (&Portal, Authority),
+) -> Result<Plan, Flaw> {
+    let wanted = &ask.wanted;
+    let method = wanted.method.or(user.map(|user| user.method)).unwrap_or(Channel::Voice);
+    let mut plan = by_method(method, ask, user, (portal, authority))?;
+    plan.patch.answers.clone_from(&wanted.answers);
+    plan.patch.phones.extend(wanted.backup.clone().map(|phone| Phone { verified: false, ..phone }));
+    Ok(plan)
+}
+
+fn change_method(
+    ask: &EnrollmentAsk,
+    user: &User,
+    (portal, authority): (&Portal, Authority),
+) -> Result<Plan, Flaw> {
+    by_method(ask.wanted.method.unwrap_or(user.method), ask, Some(user), (portal, authority))
+}
+
+/// The change to this method, tested by it.
+fn by_method(
+    method: Channel,
+    ask: &EnrollmentAsk,
+    user: Option<&User>,
+    (portal, authority): (&Portal, Authority),
+) -> Result<Plan, Flaw> {
+    if !portal.policy.channels.contains(&method) || !is_method(method) {
+        let rule = "is not among the methods of this portal";
+        return Err(Flaw::new(EnrollmentReason::NotPermitted, "data.method", rule));
+    }
+    let wanted = &ask.wanted;
+    let mut patch = Patch { method: Some(method), pin: wanted.pin.clone(), ..Patch::default() };
+    let given = wanted.phone.clone().map(|phone| Phone { verified: true, ..phone });
+    if method == Channel::Push {
+        patch.phones.extend(given.map(|phone| Phone { verified: false, ..phone }));
+        let has_device = user.is_some_and(|user| !user.devices.is_empty());
+        let test = has_device.then(|| push_test(&patch));
+        let missing = (!has_device).then_some(NextStep::ActivateDevice);
+        return Ok(Plan { patch, test, missing });
+    }
+    let stored = user.and_then(|user| user.phones.iter().find(|phone| phone.role == PhoneRole::Primary));
+    let phone = given.clone().or_else(|| stored.map(|phone| Phone { verified: true, ..phone.clone() }));
+    let Some(phone) = phone else {
+        return Ok(Plan { patch, test: None, missing: Some(NextStep::ProvidePhone) });
+    };
+    let mode = test_mode(patch.pin.as_ref(), user, (portal, authority))?;
+    patch.phones.push(phone.clone());
+    let test = call_test(phone, mode, (ask, portal), patch.pin.clone());
+    Ok(Plan { patch, test: Some(test), missing: None })
+}
+
+fn change_phone(
+    ask: &EnrollmentAsk,
+    user: &User,
+    (portal, authority): (&Portal, Authority),
+) -> Result<Plan, Flaw> {
+    let Some(phone) = ask.wanted.phone.clone() else {
+        return Err(Flaw::new(EnrollmentReason::InvalidNumber, "data.sealed.phone", "is required"));
+    };
+    let phone = Phone { verified: true, ..phone };
+    let mode = test_mode(ask.wanted.pin.as_ref(), Some(user), (portal, authority))?;
+    let backup = ask.wanted.backup.clone().map(|phone| Phone { verified: false, ..phone });
+    let patch = Patch {
+        phones: core::iter::once(phone.clone()).chain(backup).collect(),
+        pin: ask.wanted.pin.clone(),
+        ..Patch::default()
+    };
+    let test = call_test(phone, mode, (ask, portal), patch.pin.clone());
+    Ok(Plan { patch, test: Some(test), missing: None })
+}
+
+fn test_phone(
+    ask: &EnrollmentAsk,
+    user: &User,
+    (portal, authority): (&Portal, Authority),
+) -> Result<Plan, Flaw> {
+    let role = ask.wanted.role.unwrap_or(PhoneRole::Backup);
+    let Some(phone) = user.phones.iter().find(|phone| phone.role == role) else {
+        let rule = "names a phone that this user does not have";
+        return Err(Flaw::new(EnrollmentReason::InvalidNumber, "data.target", rule));
+    };
+    let phone = Phone { verified: true, ..phone.clone() };
+    let mode = test_mode(None, Some(user), (portal, authority))?;
+    let patch = Patch { phones: alloc::vec![phone.clone()], ..Patch::default() };
+    Ok(Plan { patch, test: Some(call_test(phone, mode, (ask, portal), None)), missing: None })
+}
+
+fn change_pin(ask: &EnrollmentAsk, user: &User, portal: &Portal) -> Result<Plan, Flaw> {
+    if portal.policy.pin == PinRule::Off {
+        return Err(pin_not_allowed());
+    }
+    let patch = Patch { pin: ask.wanted.pin.clone(), ..Patch::default() };
+    if let Some(phone) = user.phone(PhoneRole::Primary) {
+        let test = call_test(phone.clone(), pin_mode(ask), (ask, portal), patch.pin.clone());
+        return Ok(Plan { patch, test: Some(test), missing: None });
+    }
+    let has_device = !user.devices.is_empty();
+    let test = has_device.then(|| push_test(&patch));
+    Ok(Plan { patch, test, missing: (!has_device).then_some(NextStep::ProvidePhone) })
+}
+
+fn recovery(account: &Account, now: Timestamp) -> Result<Plan, Flaw> {
+    let locked =
+        account.answers_locked_until.max(account.user.as_ref().and_then(|user| user.pin_locked_until));
+    if locked.is_some_and(|until| until > now) {
+        let rule = "has given too many wrong answers: nothing is taken for a while";
+        return Err(Flaw::new(EnrollmentReason::LockedOut, "data.user_id", rule));
+    }
+    if account.questions.is_empty() {
+        let rule = "has no security questions";
+        return Err(Flaw::new(EnrollmentReason::QuestionsInvalid, "data.user_id", rule));
+    }
+    Ok(Plan::default())
+}
+
+fn devices_out(ask: &EnrollmentAsk, user: &User) -> Result<Plan, Flaw> {
+    let device = ask.wanted.device;
+    if device.is_some_and(|device| user.devices.iter().all(|have| have.id != device)) {
+        let rule = "is no active device of this user";
+        return Err(Flaw::new(EnrollmentReason::DeviceUnknown, "data.device", rule));
+    }
+    let out = DevicesOut { device, lost: ask.change == Change::DeviceLost };
+    Ok(Plan { patch: Patch { devices: Some(out), ..Patch::default() }, ..Plan::default() })
+}
+
+/// What a called person keys in the test, without the number on the screen: the PIN that is being set, else the user's own.
+/// An operator's change is not held up by a PIN that the user may have forgotten.
+fn test_mode(
+    new_pin: Option<&String>,
+    user: Option<&User>,
+    (portal, authority): (&Portal, Authority),
+) -> Result<PinRule, Flaw> {
+    let has_pin = user.is_some_and(|user| user.has_pin);
+    match portal.policy.pin {
+        PinRule::Off if new_pin.is_some() => Err(pin_not_allowed()),
+        PinRule::Required if new_pin.is_none() && authority == Authority::Operator => Ok(PinRule::Off),
+        PinRule::Required if new_pin.is_none() && !has_pin => {
+            Err(Flaw::new(EnrollmentReason::PinRequired, "data.sealed.pin", "is required by this portal"))
+        }
+        rule @ (PinRule::Off | PinRule::Required) => Ok(rule),
+    }
+}
+
+fn pin_not_allowed() -> Flaw {
+    Flaw::new(
+        EnrollmentReason::PinNotAllowed,
+        "data.sealed.pin",
+        "must be absent: this portal asks for no PIN",
+    )
+}
+
+fn pin_mode(ask: &EnrollmentAsk) -> PinRule {
+    if ask.wanted.pin.is_some() { PinRule::Required } else { PinRule::Off }
+}
+
+fn call_test(
+    phone: Phone,
+    pin_rule: PinRule,
+    (ask, portal): (&EnrollmentAsk, &Portal),
+    pin: Option<String>,
+) -> TestPlan {
+    let mode = call_mode(pin_rule, ask.test.number_match.is_some());
+    TestPlan { step: Step::Voice { phone, ring_s: portal.policy.ring_s }, mode, pin }
+}
+
+fn push_test(patch: &Patch) -> TestPlan {
+    TestPlan {
+        step: Step::Push { device: None, timeout_ms: None },
+        mode: CallMode::Key,
+        pin: patch.pin.clone(),
+    }
+}
+
+/// A test is asked what a sign-in is asked.
+fn check_number(ask: &EnrollmentAsk, test: Option<&TestPlan>, portal: &Portal) -> Result<(), NotOpened> {
+    let needed = match test.map(|test| test.step.channel()) {
+        Some(Channel::Push) => !portal.policy.approve_only,
+        Some(Channel::Voice) => portal.policy.call_number_match,
+        Some(Channel::Totp) | None => false,
+    };
+    if needed && ask.test.number_match.is_none() {
+        return Err(NotOpened {
+            refusal: Refusal::InvalidRequest,
+            field: "number_match",
+            rule: "is required for this test by the portal's policy: the digits that its page shows",
+        });
+    }
+    Ok(())
+}
+
+/// What the user still lacks when this has taken effect.
+fn afterwards(ask: &EnrollmentAsk, patch: &Patch, account: &Account, portal: &Portal) -> Option<NextStep> {
+    if ask.change.is_operators() {
+        return None;
+    }
+    let has_pin = patch.pin.is_some() || account.user.as_ref().is_some_and(|user| user.has_pin);
+    let has_answers = !patch.answers.is_empty() || !account.questions.is_empty();
+    let untested = patch.phones.iter().any(|phone| phone.role == PhoneRole::Backup && !phone.verified);
+    let asks = |change| portal.policy.enrollment.requests.contains(&change);
+    if ask.change == Change::Recovery {
+        Some(NextStep::ChangeMethod)
+    } else if portal.policy.pin == PinRule::Required && !has_pin {
+        Some(NextStep::SetPin)
+    } else if asks(Change::Questions) && !has_answers {
+        Some(NextStep::SetQuestions)
+    } else if untested && asks(Change::PhoneTest) {
+        Some(NextStep::TestBackup)
+    } else {
+        None
+    }
+}
