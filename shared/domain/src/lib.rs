@@ -7,6 +7,7 @@ mod advice;
 mod attempt;
 mod caller_id;
 mod challenge;
+mod common_pins;
 mod enrollment;
 mod event;
 mod failure;
@@ -14,7 +15,9 @@ mod ids;
 mod open;
 mod owed;
 mod phone;
+mod pin_rules;
 mod portal;
+mod questions;
 mod request;
 mod step;
 mod time;
@@ -43,7 +46,12 @@ pub use ids::{
 pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, bypass, open, tombstone};
 pub use owed::{Effect, Watch, owed, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
+pub use pin_rules::{PinFlaw, PinRules, weak_pin};
 pub use portal::{InvalidPolicy, Policy, Portal, PromptTexts};
+pub use questions::{
+    ANSWER_BYTES_MAX, InvalidQuestionId, NormalAnswer, QuestionId, QuestionPolicy, QuestionsFlaw,
+    QuestionsRule, SecurityQuestion,
+};
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
 pub use step::{
     CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES,

@@ -2,6 +2,7 @@
 
 mod device;
 mod digest;
+mod enrollment;
 mod error;
 mod jws;
 mod keys;
@@ -12,12 +13,17 @@ mod settings;
 
 pub use device::{DeviceAlg, verify_device};
 pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256_base64, sha256, sha256_hex};
+pub use enrollment::{
+    BoxError, ENROLLMENT_KEY_DEFAULTS, EnrollmentKeySettings, EnrollmentKeys, EnrollmentPublicKey,
+    InvalidEnrollmentKey, new_enrollment_key,
+};
 pub use error::Error;
 pub use jws::{Jws, JwsHeader};
 pub use keys::Keys;
 pub use outcome::{new_signing_key, verify_outcome};
 pub use pin::{InvalidPin, Pin, PinHash};
 pub use settings::{DEFAULTS, Settings};
+pub use zeroize::Zeroizing;
 
 use ring::rand::{SecureRandom, SystemRandom};
 

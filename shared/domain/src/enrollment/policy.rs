@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::words::{Change, LineType};
+use crate::pin_rules::PinRules;
 use crate::portal::InvalidPolicy;
+use crate::questions::QuestionPolicy;
 
 /// The part of a portal's policy that is about enrollments. A field that is absent has its default.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -28,6 +30,10 @@ pub struct EnrollmentPolicy {
     pub proof_within_s: u16,
     /// Whether security questions may take the place of the old factor, for one change of the method.
     pub recovery: bool,
+    /// Which PINs may be set.
+    pub pin_rules: PinRules,
+    /// The security questions.
+    pub questions: QuestionPolicy,
     /// Bypasses that a user may be given within a year, 0 to 50.
     pub bypasses_per_year: u8,
 }
@@ -43,6 +49,8 @@ impl Default for EnrollmentPolicy {
             test_within_s: 600,
             proof_within_s: 600,
             recovery: false,
+            pin_rules: PinRules::default(),
+            questions: QuestionPolicy::default(),
             bypasses_per_year: 2,
         }
     }
@@ -67,7 +75,7 @@ impl EnrollmentPolicy {
             (self.bypasses_per_year <= 50, "enrollment.bypasses_per_year", "0 to 50"),
         ];
         match rules.into_iter().find(|(holds, _, _)| !holds) {
-            None => Ok(()),
+            None => self.pin_rules.check().and_then(|()| self.questions.check()),
             Some((_, field, allowed)) => Err(InvalidPolicy { field, allowed }),
         }
     }
