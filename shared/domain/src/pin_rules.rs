@@ -47,7 +47,11 @@ impl PinRules {
         let are_pins =
             |pins: &[String]| pins.iter().all(|pin| digits.contains(&pin.len()) && digits_of(pin).is_some());
         let rules = [
-            (digits.contains(&usize::from(self.min_digits)), "enrollment.pin_rules.min_digits", "4 to 16 digits"),
+            (
+                digits.contains(&usize::from(self.min_digits)),
+                "enrollment.pin_rules.min_digits",
+                "4 to 16 digits",
+            ),
             (
                 (self.min_digits..=16).contains(&self.max_digits),
                 "enrollment.pin_rules.max_digits",

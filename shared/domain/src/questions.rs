@@ -195,7 +195,11 @@ impl QuestionPolicy {
                 "enrollment.questions.questions",
                 "a list of at most 50 questions, each with an id of its own",
             ),
-            (are_asked, "enrollment.questions.questions", "questions with at least one text each, of 1 to 400 bytes"),
+            (
+                are_asked,
+                "enrollment.questions.questions",
+                "questions with at least one text each, of 1 to 400 bytes",
+            ),
             (
                 (1..=10).contains(&self.to_set) && enough,
                 "enrollment.questions.to_set",

@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// The portal that sent a message, proved by the broker; or what becomes of the message without one.
-    pub(crate) fn portal_of(&self, delivery: &Delivery) -> Result<Result<Arc<Portal>, Verdict>, Error> {
+    pub fn portal_of(&self, delivery: &Delivery) -> Result<Result<Arc<Portal>, Verdict>, Error> {
         let Some(name) = delivery.sender.portal() else {
             self.inner.metrics.refused("unproved_sender");
             let detail = match delivery.sender {

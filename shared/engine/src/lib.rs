@@ -16,6 +16,7 @@ mod retries;
 mod settings;
 mod sweep;
 mod tell;
+mod tests_of_enrollments;
 mod wishes;
 
 use std::sync::Arc;
@@ -108,5 +109,15 @@ impl Engine {
     /// The fleet's keys.
     pub fn keys(&self) -> &Keys {
         &self.inner.keys
+    }
+
+    /// Runs something beside everything else; a soft stop waits for its end.
+    pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tasks.spawn_detail(name, work);
+    }
+
+    /// Redis.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.inner.outcomes
     }
 }

@@ -51,7 +51,7 @@ impl Engine {
             self.inner.metrics.fraud_reported(channel.as_str(), days > 0);
         }
         if days > 0 {
-            self.halt_open_of(user, &Actor::Fleet).await?;
+            self.halt_open_of(user, Reason::UserBlocked, &Actor::Fleet).await?;
             if is_first {
                 self.halt_late_ones_of(user.clone());
             }
@@ -95,9 +95,9 @@ impl Engine {
         if !self.inner.records.block(user, until, &Cause::operator(reason)).await? {
             return Ok(None);
         }
-        let ended = self.halt_open_of(user, actor).await?;
+        let ended = self.halt_open_of(user, Reason::UserBlocked, actor).await?;
         tokio::time::sleep(ACCEPTED_WITHIN).await;
-        Ok(Some(ended + self.halt_open_of(user, actor).await?))
+        Ok(Some(ended + self.halt_open_of(user, Reason::UserBlocked, actor).await?))
     }
 
     fn halt_late_ones_of(&self, user: UserId) {
@@ -106,14 +106,19 @@ impl Engine {
             if engine.stops_within(ACCEPTED_WITHIN).await {
                 return;
             }
-            if let Err(error) = engine.halt_open_of(&user, &Actor::Fleet).await {
+            if let Err(error) = engine.halt_open_of(&user, Reason::UserBlocked, &Actor::Fleet).await {
                 tracing::warn!(%error, "open challenges of a blocked user may not have been ended");
             }
         });
     }
 
-    /// Ends all open challenges of a blocked user, and hands over what they owe. Says how many.
-    async fn halt_open_of(&self, user: &UserId, actor: &Actor) -> Result<usize, Error> {
+    /// Ends all open challenges of a user, and hands over what they owe. Says how many.
+    pub(crate) async fn halt_open_of(
+        &self,
+        user: &UserId,
+        reason: Reason,
+        actor: &Actor,
+    ) -> Result<usize, Error> {
         let mut ended = 0;
         for _ in 0..LISTS {
             let open = self.inner.records.open_challenges_of(user, self.now()).await?;
@@ -123,7 +128,7 @@ impl Engine {
             for stored in open {
                 let key = stored.challenge.key.clone();
                 let halt = Apply::urgent(&key, actor.clone()).knowing(stored);
-                let applied = self.apply(halt, |_| Event::Halt { reason: Reason::UserBlocked }).await?;
+                let applied = self.apply(halt, |_| Event::Halt { reason }).await?;
                 self.hand_over_all(&key, &applied.stored().challenge).await;
                 ended += 1;
             }

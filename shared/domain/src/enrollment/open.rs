@@ -182,7 +182,7 @@ fn plan(
         Change::Phone => change_phone(ask, user, (portal, authority)),
         Change::PhoneTest => test_phone(ask, user, (portal, authority)),
         Change::Pin => change_pin(ask, user, portal),
-        Change::Recovery => recovery(account, now),
+        Change::Recovery => recovery(ask, account, portal, now),
         Change::DeviceRevoke | Change::DeviceLost => devices_out(ask, user),
         Change::Bypass if account.bypasses >= portal.policy.enrollment.bypasses_per_year => {
             Err(Flaw::new(EnrollmentReason::Throttled, "data.change", "was made too often within a year"))
@@ -316,15 +316,16 @@ fn change_pin(ask: &EnrollmentAsk, user: &User, portal: &Portal) -> Result<Plan,
     Ok(Plan { patch, test, missing: (!has_device).then_some(NextStep::ProvidePhone) })
 }
 
-fn recovery(account: &Account, now: Timestamp) -> Result<Plan, Flaw> {
+fn recovery(ask: &EnrollmentAsk, account: &Account, portal: &Portal, now: Timestamp) -> Result<Plan, Flaw> {
     let locked =
         account.answers_locked_until.max(account.user.as_ref().and_then(|user| user.pin_locked_until));
     if locked.is_some_and(|until| until > now) {
         let rule = "has given too many wrong answers: nothing is taken for a while";
         return Err(Flaw::new(EnrollmentReason::LockedOut, "data.user_id", rule));
     }
-    if account.questions.is_empty() {
-        let rule = "has no security questions";
+    // Fewer than that prove nothing: the user never set them, or the portal approves them no more.
+    if ask.wanted.asked.len() < usize::from(portal.policy.enrollment.questions.to_ask) {
+        let rule = "has too few security questions that this portal approves";
         return Err(Flaw::new(EnrollmentReason::QuestionsInvalid, "data.user_id", rule));
     }
     Ok(Plan::default())

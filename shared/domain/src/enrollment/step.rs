@@ -227,7 +227,8 @@ pub fn test_challenge(enrollment: &Enrollment, portal: &Portal, now: Timestamp) 
         context: Context::default(),
         alternatives: alloc::vec::Vec::new(),
         prompts: portal.policy.prompts,
-        body_hash: [0; 32],
+        // That of no challenge that a portal asks for: one under this id is a conflict.
+        body_hash: request.body_hash,
         pin: plan.pin.clone(),
     };
     let key = ChallengeKey { id: test.id, portal: enrollment.key.portal.clone() };

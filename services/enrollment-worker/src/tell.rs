@@ -1,0 +1,76 @@
+//! Telling the portal: every version to Redis, an enrollment that has changed as an event as well. Done by whoever committed
+//! the version; what fails is found by the sweep, which tells until it succeeds.
+
+use fleet_contracts::{self as contracts, EnrollmentChanged, EnrollmentOutcome};
+use fleet_domain::{Enrollment, EnrollmentEffect, EnrollmentResult, Portal, owed_enrollment};
+use fleet_outcomes::Told;
+use fleet_records::StoredEnrollment;
+
+use crate::carry::test_key;
+use crate::worker::Worker;
+
+impl Worker {
+    /// Tells this version in a task of its own.
+    pub(crate) fn tell_soon(&self, stored: StoredEnrollment) {
+        let worker = self.clone();
+        self.engine.spawn("tell enrollment", async move {
+            worker.tell(&stored).await;
+        });
+    }
+
+    /// Tells this version, ends a test that nobody waits for any more, and marks the version as told once all is done. Says
+    /// whether it is.
+    pub(crate) async fn tell(&self, stored: &StoredEnrollment) -> bool {
+        let enrollment = &stored.enrollment;
+        let key = &enrollment.key;
+        let Ok(portal) = self.engine.portal(&key.portal) else { return false };
+        let shown = self.show(enrollment, &portal).await;
+        let done = shown && self.end_test(enrollment).await && self.publish(enrollment, &portal).await;
+        if done && let Err(error) = self.records().mark_enrollment_told(key, enrollment.version).await {
+            tracing::debug!(request = %key, %error, "not marked as told; it will be told again");
+        }
+        done
+    }
+
+    /// Tells this version to Redis. Nobody needs it there after its time.
+    pub(crate) async fn show(&self, enrollment: &Enrollment, portal: &Portal) -> bool {
+        let told = Told {
+            portal: enrollment.key.portal.clone(),
+            subject: enrollment.key.id.into(),
+            seq: enrollment.version,
+            json: EnrollmentOutcome::of(enrollment, portal).to_json(),
+            terminal: !enrollment.is_open(),
+            collect_by: enrollment.request.collect_by,
+        };
+        self.engine.outcomes().tell(told).await.is_ok() || self.engine.now() > enrollment.request.collect_by
+    }
+
+    async fn end_test(&self, enrollment: &Enrollment) -> bool {
+        let Some(EnrollmentEffect::EndTest(_)) = owed_enrollment(enrollment) else { return true };
+        let Some(test) = test_key(enrollment) else { return true };
+        match self.engine.end_test(&test).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(challenge = %test, %error, "a test that nobody waits for is not ended yet");
+                false
+            }
+        }
+    }
+
+    async fn publish(&self, enrollment: &Enrollment, portal: &Portal) -> bool {
+        if enrollment.result() != EnrollmentResult::Done {
+            return true;
+        }
+        let key = &enrollment.key;
+        let id = contracts::event_id(&key.portal, key.id, enrollment.version);
+        let changed = EnrollmentChanged::of(enrollment, portal);
+        let event = contracts::Message::EnrollmentChanged(Box::new(changed));
+        match self.engine.publish_event(&key.portal, id, event).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(request = %key, %error, "enrollment.changed is not confirmed yet");
+                false
+            }
+        }
+    }
+}
