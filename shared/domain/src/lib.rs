@@ -7,13 +7,16 @@ mod advice;
 mod attempt;
 mod caller_id;
 mod challenge;
+mod common_pins;
 mod event;
 mod failure;
 mod ids;
 mod open;
 mod owed;
 mod phone;
+mod pin_rules;
 mod portal;
+mod questions;
 mod request;
 mod step;
 mod time;
@@ -32,7 +35,12 @@ pub use ids::{ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, TAKEN_
 pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, open, tombstone};
 pub use owed::{Effect, Watch, owed, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
+pub use pin_rules::{PinFlaw, PinRules, weak_pin};
 pub use portal::{InvalidPolicy, Policy, Portal, PromptTexts};
+pub use questions::{
+    ANSWER_BYTES_MAX, InvalidQuestionId, NormalAnswer, QuestionId, QuestionPolicy, QuestionsFlaw,
+    QuestionsRule, SecurityQuestion,
+};
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
 pub use step::{
     CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES,

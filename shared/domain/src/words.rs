@@ -87,6 +87,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// What became of a challenge.
     ChallengeResult {

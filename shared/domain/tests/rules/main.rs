@@ -6,4 +6,5 @@ mod caller_ids;
 mod cases;
 mod opening;
 mod properties;
+mod secrets;
 mod transitions;
