@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use fleet_domain::{Challenge, Event, Factor, PinVerdict, Timestamp};
+use fleet_domain::{Challenge, Event, Factor, PinVerdict, Timestamp, UserId};
 use fleet_engine::{Applied, Apply};
-use fleet_keys::PinHash;
+use fleet_keys::{Pin, PinHash};
 use fleet_records::{Actor, Guess, GuessLimit, Stored};
 use fleet_settings::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +20,14 @@ pub(crate) struct Comparing(Arc<Semaphore>);
 
 /// A place in which one PIN may be compared.
 pub(crate) struct Place(OwnedSemaphorePermit);
+
+/// What came of comparing a PIN.
+enum Compared {
+    Wrong,
+    Right,
+    /// Right by a hash that is to be replaced, with the one to store instead.
+    RightInOldForm(PinHash),
+}
 
 impl Comparing {
     pub(crate) fn new(at_once: usize) -> Self {
@@ -79,12 +87,24 @@ impl Gateway {
             Guess::LockedOut => return Ok(PinVerdict::LockedOut),
             Guess::NoPin => return Ok(PinVerdict::NoPin),
         };
-        let is_right = self.compare(user.as_str().to_owned(), digits, hash, place).await?;
-        Ok(match is_right {
-            false => PinVerdict::Wrong,
-            true if self.is_too_old(challenge, set_at) => PinVerdict::Expired,
-            true => PinVerdict::Right,
+        let compared = self.compare(user.as_str().to_owned(), digits, hash.clone(), place).await?;
+        if let Compared::RightInOldForm(new) = &compared {
+            self.rewrite(&user, &hash, new).await;
+        }
+        Ok(match compared {
+            Compared::Wrong => PinVerdict::Wrong,
+            Compared::Right | Compared::RightInOldForm(_) if self.is_too_old(challenge, set_at) => {
+                PinVerdict::Expired
+            }
+            Compared::Right | Compared::RightInOldForm(_) => PinVerdict::Right,
         })
+    }
+
+    /// Only now the digits are known of which our own hash can be made. The next right answer makes up for a failure.
+    async fn rewrite(&self, user: &UserId, old: &PinHash, new: &PinHash) {
+        if let Err(error) = self.engine.records().rewrite_pin(user, old, new).await {
+            tracing::debug!(%error, "an imported PIN stays in its old form for now");
+        }
     }
 
     async fn compare(
@@ -93,12 +113,19 @@ impl Gateway {
         digits: SecretString,
         hash: PinHash,
         place: Place,
-    ) -> Result<bool, Setback> {
+    ) -> Result<Compared, Setback> {
         let keys = self.engine.keys().clone();
         let compared = tokio::task::spawn_blocking(move || {
             // The place is free when the thread is, whatever has become of the request.
             let _place = place.0;
-            keys.pin_matches(&user, digits.expose_secret(), &hash)
+            let digits = digits.expose_secret();
+            if !keys.pin_matches(&user, digits, &hash) {
+                return Compared::Wrong;
+            }
+            match Pin::parse(digits) {
+                Ok(pin) if hash.needs_rehash() => Compared::RightInOldForm(keys.hash_pin(&user, &pin)),
+                Ok(_) | Err(_) => Compared::Right,
+            }
         });
         compared.await.map_err(|_| Setback::Fault)
     }
