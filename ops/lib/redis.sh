@@ -16,15 +16,15 @@ redis_portal_urls() {
     printf '%s' "$urls"
 }
 
-# redis_portal_rules PORTAL: reads and listens to the outcomes of its own challenges, and nothing else. Older servers
+# redis_portal_rules PORTAL: reads and listens to the outcomes of its own challenges and enrollments, and nothing else. Older servers
 # refuse rules that they don't know: channels came with 6.2, CLIENT SETINFO with 7.2.
 redis_portal_rules() {
     local version major minor
     version=$(redis_version)
     IFS=. read -r major minor _ <<<"$version"
     minor=$((major * 100 + minor))
-    printf '~mfa:outcome:%s:* ' "$1"
-    ((minor < 602)) || printf 'resetchannels &mfa:outcome:%s:* ' "$1"
+    printf '~mfa:outcome:%s:* ~mfa:enrollment:%s:* ' "$1" "$1"
+    ((minor < 602)) || printf 'resetchannels &mfa:outcome:%s:* &mfa:enrollment:%s:* ' "$1" "$1"
     printf -- '-@all +get +mget +exists +ttl +pttl +subscribe +psubscribe +unsubscribe +punsubscribe '
     printf -- '+ping +hello +auth +select +client|setname'
     ((minor < 702)) || printf ' +client|setinfo'

@@ -32,9 +32,13 @@ stop_services() {
     done
 }
 
-# choose_keys: the fleet's keys, once: with others it could not read the numbers that it has stored.
+# choose_keys: the fleet's keys, once: with others it could not read the numbers that it has stored. A key that an earlier
+# version did not have is added.
 choose_keys() {
-    [[ -s $state_dir/keys.env ]] || "$programs/fleetctl" keys | write_private "$state_dir/keys.env"
+    local known=''
+    [[ ! -s $state_dir/keys.env ]] || known=$(<"$state_dir/keys.env")
+    { printf '%s\n' "$known" && "$programs/fleetctl" keys; } | awk -F= 'NF > 1 && !seen[$1]++' |
+        write_private "$state_dir/keys.env"
 }
 
 choose_service_values() {

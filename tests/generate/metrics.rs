@@ -37,6 +37,7 @@ async fn declared() -> anyhow::Result<Vec<MetricDoc>> {
     let assembly = fleet_engine::assemble(context.clone(), &settings).await?;
     fleet_voice_worker::start(&assembly, &settings)?;
     fleet_push_worker::start(&assembly, &settings)?;
+    fleet_enrollment_worker::start(&assembly, &settings)?;
     fleet_gateway::start(&assembly, &settings).await?;
     let declared = assembly.metrics.reference();
     context.stop.request_soft();
@@ -59,6 +60,10 @@ fn unserved(credentials: &str) -> anyhow::Result<Settings> {
         ("FLEET_ENGINE__PUBLIC_URL", "http://127.0.0.1:9"),
         ("FLEET_KEYS__MASTER", "00000000000000000000000000000000000000000000000000000000000000ff"),
         ("FLEET_KEYS__OUTCOME_SIGNING_KEY", &signing_key),
+        (
+            "FLEET_ENROLLMENT_KEYS__CURRENT",
+            "00000000000000000000000000000000000000000000000000000000000000ff",
+        ),
         ("FLEET_TWILIO__BASE_URL", "http://127.0.0.1:9"),
         ("FLEET_TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000001"),
         ("FLEET_TWILIO__AUTH_TOKEN", "none"),

@@ -5,6 +5,7 @@ pub(crate) fn sections() -> Vec<&'static str> {
     let services = [
         fleet_voice_worker::DEFAULTS.as_slice(),
         fleet_push_worker::DEFAULTS.as_slice(),
+        fleet_enrollment_worker::DEFAULTS.as_slice(),
         fleet_gateway::DEFAULTS.as_slice(),
     ];
     let mut sections = fleet_engine::SHARED_DEFAULTS.to_vec();

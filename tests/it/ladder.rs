@@ -10,9 +10,19 @@ const RUNGS: &[(u8, &[&str])] = &[
     (1, &["fleet-contracts", "fleet-settings", "fleet-lifecycle", "fleet-prompts"]),
     // These two are imported by everything above, and read settings and the stop themselves.
     (2, &["fleet-keys", "fleet-telemetry"]),
-    (3, &["fleet-broker", "fleet-outcomes", "fleet-records", "fleet-twilio"]),
+    (3, &["fleet-broker", "fleet-outcomes", "fleet-records", "fleet-twilio", "fleet-numbers"]),
     (4, &["fleet-engine", "fleet-portal-client"]),
-    (5, &["fleet-voice-worker", "fleet-push-worker", "fleet-gateway", "fleet-simulator", "fleet-ctl"]),
+    (
+        5,
+        &[
+            "fleet-voice-worker",
+            "fleet-push-worker",
+            "fleet-enrollment-worker",
+            "fleet-gateway",
+            "fleet-simulator",
+            "fleet-ctl",
+        ],
+    ),
     (6, &["fleet", "fleet-hostile"]),
     (7, &["fleet-tests", "fleet-load", "fleet-faults"]),
 ];
@@ -32,6 +42,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("argon2", &["fleet-keys"]),
     // The load generator's bare loop sends as push-worker does.
     ("gcp_auth", &["fleet-push-worker", "fleet-load"]),
+    ("crypto_box", &["fleet-keys"]),
+    ("rlibphonenumber", &["fleet-numbers"]),
     ("askama", &["fleet-gateway"]),
 ];
 

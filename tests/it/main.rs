@@ -5,6 +5,7 @@ mod by_phone;
 mod by_push;
 mod caller_ids;
 mod carrier;
+mod enrollment;
 mod hostile;
 mod ladder;
 mod names;

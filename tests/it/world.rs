@@ -26,6 +26,7 @@ pub(crate) const PORTAL: &str = "fleet";
 /// How long an outcome is waited for, unless a test says otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 const MASTER: &str = "6d6173746572206b65792066726f6d20746865207465737473206f6e6c7921212121";
+const ENROLLMENT_KEY: &str = "656e726f6c6c6d656e74206b65792066726f6d20746865207465737473212121";
 /// How much faster than life the simulator is.
 const SPEED: &str = "20";
 
@@ -34,10 +35,11 @@ const SPEED: &str = "20";
 pub(crate) enum Service {
     Voice,
     Push,
+    Enrollment,
     Gateway,
 }
 
-pub(crate) const ALL: [Service; 3] = [Service::Voice, Service::Push, Service::Gateway];
+pub(crate) const ALL: [Service; 4] = [Service::Voice, Service::Push, Service::Enrollment, Service::Gateway];
 
 pub(crate) struct World {
     pub(crate) records: Records,
@@ -106,6 +108,7 @@ impl World {
             ("FLEET_TELEMETRY__LISTEN", "127.0.0.1:0".to_owned()),
             ("FLEET_KEYS__MASTER", MASTER.into()),
             ("FLEET_KEYS__OUTCOME_SIGNING_KEY", signing_key()),
+            ("FLEET_ENROLLMENT_KEYS__CURRENT", ENROLLMENT_KEY.into()),
             ("AMQP_URL", fleet_testkit::amqp_url()),
             ("REDIS_URL", fleet_testkit::redis_url()),
             ("DATABASE_URL", fleet_testkit::database_url()),
@@ -215,6 +218,7 @@ impl World {
             match service {
                 Service::Voice => fleet_voice_worker::start(&assembly, &all).unwrap(),
                 Service::Push => fleet_push_worker::start(&assembly, &all).unwrap(),
+                Service::Enrollment => fleet_enrollment_worker::start(&assembly, &all).unwrap(),
                 Service::Gateway => fleet_gateway::start(&assembly, &all).await.unwrap(),
             }
         }
@@ -311,10 +315,13 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn()
 
 fn settings(environment: &[(String, String)]) -> Settings {
     let mut defaults = fleet_engine::SHARED_DEFAULTS.to_vec();
-    for section in
-        [&fleet_voice_worker::DEFAULTS[..], &fleet_push_worker::DEFAULTS[..], &fleet_gateway::DEFAULTS[..]]
-            .concat()
-    {
+    let services = [
+        &fleet_voice_worker::DEFAULTS[..],
+        &fleet_push_worker::DEFAULTS[..],
+        &fleet_enrollment_worker::DEFAULTS[..],
+        &fleet_gateway::DEFAULTS[..],
+    ];
+    for section in services.concat() {
         if !defaults.contains(&section) {
             defaults.push(section);
         }
@@ -324,6 +331,12 @@ fn settings(environment: &[(String, String)]) -> Settings {
 
 pub(crate) fn keys(environment: &[(String, String)]) -> Keys {
     Keys::from_settings(&settings(environment).section("keys").unwrap()).unwrap()
+}
+
+/// The keys that open sealed boxes.
+pub(crate) fn enrollment_keys(environment: &[(String, String)]) -> fleet_keys::EnrollmentKeys {
+    let section = settings(environment).section("enrollment_keys").unwrap();
+    fleet_keys::EnrollmentKeys::from_settings(&section).unwrap()
 }
 
 /// One key for the whole run: outcomes are signed by each of the fleet's processes.

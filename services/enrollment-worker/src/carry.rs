@@ -1,8 +1,8 @@
 //! Carrying a request on: every event is stepped over the row as it stands and committed, and what it owes then is done.
 
 use fleet_domain::{
-    ChallengeKey, Change, Enrollment, EnrollmentEffect, EnrollmentEvent, EnrollmentRefused, Purpose, Reason,
-    RequestKey, StandingChange, owed_enrollment, step_enrollment, test_challenge,
+    ChallengeKey, Change, Enrollment, EnrollmentEffect, EnrollmentEvent, Purpose, Reason, RequestKey,
+    StandingChange, owed_enrollment, step_enrollment, test_challenge,
 };
 use fleet_engine::Error;
 use fleet_records::{ErrorClass, Stored, StoredEnrollment};
@@ -17,13 +17,13 @@ pub(crate) enum Stepped {
     /// It counted.
     Changed(StoredEnrollment),
     /// It changed nothing.
-    Unchanged(StoredEnrollment, EnrollmentRefused),
+    Unchanged(StoredEnrollment),
 }
 
 impl Stepped {
     pub(crate) fn stored(self) -> StoredEnrollment {
         match self {
-            Self::Changed(stored) | Self::Unchanged(stored, _) => stored,
+            Self::Changed(stored) | Self::Unchanged(stored) => stored,
         }
     }
 }
@@ -43,7 +43,7 @@ impl Worker {
             };
             let after = match step_enrollment(&stored.enrollment, event, self.now()?) {
                 Ok(after) => after,
-                Err(refused) => return Ok(Stepped::Unchanged(stored, refused)),
+                Err(_refused) => return Ok(Stepped::Unchanged(stored)),
             };
             if self.records().commit_enrollment(&stored.enrollment, &after).await? {
                 self.metrics.stepped(&after);

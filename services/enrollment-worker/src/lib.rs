@@ -26,7 +26,7 @@ use worker::Worker;
 pub const DEFAULTS: [&str; 2] = [settings::DEFAULTS, fleet_keys::ENROLLMENT_KEY_DEFAULTS];
 
 /// Starts consuming and sweeping.
-pub async fn start(assembly: &Assembly, all: &AllSettings) -> anyhow::Result<()> {
+pub fn start(assembly: &Assembly, all: &AllSettings) -> anyhow::Result<()> {
     let settings: Settings = all.section("enrollment_worker")?;
     settings.check().map_err(|e| all.refuse(&e))?;
     let keys: EnrollmentKeySettings = all.section("enrollment_keys")?;

@@ -4,6 +4,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     fleet_engine::serve(&fleet_enrollment_worker::DEFAULTS, async |assembly, settings| {
-        fleet_enrollment_worker::start(&assembly, settings).await
+        fleet_enrollment_worker::start(&assembly, settings)
     })
 }

@@ -141,7 +141,6 @@ impl Worker {
             return Ok(Err(Flaw::new(EnrollmentReason::PinRequired, "data.sealed.pin", rule)));
         }
         let of = Purpose {
-            request: request.request_id,
             user: &request.user_id,
             change: request.change,
             role: request.phone.unwrap_or(PhoneRole::Primary),

@@ -27,7 +27,6 @@ pub(crate) struct Prepared {
 
 /// Whose secrets these are, and what they are for.
 pub(crate) struct Purpose<'a> {
-    pub(crate) request: RequestId,
     pub(crate) user: &'a UserId,
     pub(crate) change: Change,
     pub(crate) role: PhoneRole,

@@ -46,11 +46,11 @@ impl Worker {
         let now = self.now()?;
         let due = self.records().due_enrollments(now, BATCH).await?;
         let carried = stream::iter(due).map(|stored| self.take_up(stored, now)).buffer_unordered(AT_ONCE);
-        let failed = carried.filter_map(async |result| result.err()).collect::<Vec<_>>().await;
+        let carried: Vec<Result<(), Error>> = carried.collect().await;
         let untold = self.records().untold_enrollments(BATCH).await?;
         let telling = stream::iter(untold).map(|stored| async move { self.tell(&stored).await });
         telling.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
-        failed.into_iter().next().map_or(Ok(()), Err)
+        carried.into_iter().collect()
     }
 
     async fn take_up(&self, stored: StoredEnrollment, now: Timestamp) -> Result<(), Error> {

@@ -7,6 +7,7 @@ fn main() -> ExitCode {
     let defaults = [
         fleet_voice_worker::DEFAULTS.as_slice(),
         fleet_push_worker::DEFAULTS.as_slice(),
+        fleet_enrollment_worker::DEFAULTS.as_slice(),
         fleet_gateway::DEFAULTS.as_slice(),
     ]
     .concat();
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
         // The gateway first: the workers' first call may call back at once.
         fleet_gateway::start(&assembly, settings).await?;
         fleet_voice_worker::start(&assembly, settings)?;
-        fleet_push_worker::start(&assembly, settings)
+        fleet_push_worker::start(&assembly, settings)?;
+        fleet_enrollment_worker::start(&assembly, settings)
     })
 }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use fleet_domain::{Challenge, Event, Factor, PinVerdict, Timestamp};
+use fleet_domain::{Challenge, Event, Factor, PinVerdict, Timestamp, UserId};
 use fleet_engine::{Applied, Apply};
-use fleet_keys::PinHash;
+use fleet_keys::{Pin, PinHash};
 use fleet_records::{Actor, Guess, GuessLimit, Stored};
 use fleet_settings::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +20,14 @@ pub(crate) struct Comparing(Arc<Semaphore>);
 
 /// A place in which one PIN may be compared.
 pub(crate) struct Place(OwnedSemaphorePermit);
+
+/// What came of comparing a PIN.
+enum Compared {
+    Wrong,
+    Right,
+    /// Right by a hash that is to be replaced, with the one to store instead.
+    RightInOldForm(PinHash),
+}
 
 impl Comparing {
     pub(crate) fn new(at_once: usize) -> Self {
@@ -51,10 +59,12 @@ impl Gateway {
         self.metrics.pin(word(verdict));
         let key = stored.challenge.key.clone();
         let user = stored.challenge.request.user.clone();
+        let stored_pin = stored.challenge.request.pin.clone();
         let judged = Event::PinJudged { attempt, round, verdict };
         let apply = Apply::urgent(&key, Actor::Person).knowing(stored);
         let applied = self.engine.apply(apply, |_| judged.clone()).await?;
-        let was_right = matches!(verdict, PinVerdict::Right | PinVerdict::Expired);
+        let own = stored_pin.is_none();
+        let was_right = own && matches!(verdict, PinVerdict::Right | PinVerdict::Expired);
         if let (true, Some(user)) = (was_right, user)
             && let Err(error) = self.engine.records().forget_wrong(&user, Factor::Pin).await
         {
@@ -72,6 +82,9 @@ impl Gateway {
         place: Place,
     ) -> Result<PinVerdict, Setback> {
         let Some(user) = challenge.request.user.clone() else { return Ok(PinVerdict::NoPin) };
+        if let Some(pin) = challenge.request.pin.clone() {
+            return self.verdict_of_test(user, digits, PinHash::from_stored(pin), place).await;
+        }
         let talk = challenge.attempt(attempt).and_then(|attempt| attempt.talk).unwrap_or_default();
         let counting = (!talk.counted).then_some(self.guess_limit());
         let (hash, set_at) = match self.engine.records().take_guess(&user, counting).await? {
@@ -79,12 +92,39 @@ impl Gateway {
             Guess::LockedOut => return Ok(PinVerdict::LockedOut),
             Guess::NoPin => return Ok(PinVerdict::NoPin),
         };
-        let is_right = self.compare(user.as_str().to_owned(), digits, hash, place).await?;
-        Ok(match is_right {
-            false => PinVerdict::Wrong,
-            true if self.is_too_old(challenge, set_at) => PinVerdict::Expired,
-            true => PinVerdict::Right,
+        let compared = self.compare(user.as_str().to_owned(), digits, hash.clone(), place).await?;
+        if let Compared::RightInOldForm(new) = &compared {
+            self.rewrite(&user, &hash, new).await;
+        }
+        Ok(match compared {
+            Compared::Wrong => PinVerdict::Wrong,
+            Compared::Right | Compared::RightInOldForm(_) if self.is_too_old(challenge, set_at) => {
+                PinVerdict::Expired
+            }
+            Compared::Right | Compared::RightInOldForm(_) => PinVerdict::Right,
         })
+    }
+
+    /// A PIN that is being set is keyed in its test: it is nobody's yet, so no guess at it is counted. The tries of the call
+    /// are all that it takes.
+    async fn verdict_of_test(
+        &self,
+        user: UserId,
+        digits: SecretString,
+        hash: PinHash,
+        place: Place,
+    ) -> Result<PinVerdict, Setback> {
+        Ok(match self.compare(user.as_str().to_owned(), digits, hash, place).await? {
+            Compared::Wrong => PinVerdict::Wrong,
+            Compared::Right | Compared::RightInOldForm(_) => PinVerdict::Right,
+        })
+    }
+
+    /// Only now the digits are known of which our own hash can be made. The next right answer makes up for a failure.
+    async fn rewrite(&self, user: &UserId, old: &PinHash, new: &PinHash) {
+        if let Err(error) = self.engine.records().rewrite_pin(user, old, new).await {
+            tracing::debug!(%error, "an imported PIN stays in its old form for now");
+        }
     }
 
     async fn compare(
@@ -93,12 +133,19 @@ impl Gateway {
         digits: SecretString,
         hash: PinHash,
         place: Place,
-    ) -> Result<bool, Setback> {
+    ) -> Result<Compared, Setback> {
         let keys = self.engine.keys().clone();
         let compared = tokio::task::spawn_blocking(move || {
             // The place is free when the thread is, whatever has become of the request.
             let _place = place.0;
-            keys.pin_matches(&user, digits.expose_secret(), &hash)
+            let digits = digits.expose_secret();
+            if !keys.pin_matches(&user, digits, &hash) {
+                return Compared::Wrong;
+            }
+            match Pin::parse(digits) {
+                Ok(pin) if hash.needs_rehash() => Compared::RightInOldForm(keys.hash_pin(&user, &pin)),
+                Ok(_) | Err(_) => Compared::Right,
+            }
         });
         compared.await.map_err(|_| Setback::Fault)
     }

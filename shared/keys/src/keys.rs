@@ -26,6 +26,7 @@ struct Inner {
     lease_index: hmac::Key,
     keyed_hash: hmac::Key,
     pin: hmac::Key,
+    answer: hmac::Key,
     sealer: Sealer,
     signer: OutcomeSigner,
 }
@@ -52,6 +53,7 @@ impl Keys {
             lease_index: mac("lease-index"),
             keyed_hash: mac("keyed-hash"),
             pin: mac("pin"),
+            answer: mac("answer"),
             sealer: Sealer::new(&derived(&prk, "seal"), key_id),
             signer,
         }))
@@ -113,6 +115,11 @@ impl Keys {
     /// What is hashed of a user's PIN.
     pub(crate) fn pin_mac(&self, user: &str, digits: &str) -> [u8; 16] {
         keyed(&self.0.pin, &[user.as_bytes(), digits.as_bytes()])
+    }
+
+    /// What is hashed of a user's answer to a question.
+    pub(crate) fn answer_mac(&self, user: &str, question: &str, answer: &str) -> [u8; 16] {
+        keyed(&self.0.answer, &[user.as_bytes(), question.as_bytes(), answer.as_bytes()])
     }
 
     /// Encrypts `plain` so that it opens only with the same `aad` (what the bytes are and whose: not secret, not stored in the result).
@@ -195,6 +202,7 @@ mod tests {
             format!("keyed_hash {}", hex(&keys.keyed_hash("number_match", &[b"42", &CHALLENGE]))),
             format!("keyed_digest {}", hex(&keys.keyed_digest("body", &[b"42", &CHALLENGE]))),
             format!("pin_mac {}", hex(&keys.pin_mac("alice", "8250"))),
+            format!("answer_mac {}", hex(&keys.answer_mac("alice", "pet", "senor whiskers"))),
             format!("key_id {:02x}", keys.seal(b"", b"")[1]),
         ];
         assert_eq!(found.join("\n"), golden.trim());

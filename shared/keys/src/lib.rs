@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
+mod bcrypt;
 mod device;
 mod digest;
 mod enrollment;
 mod error;
+mod foreign_hash;
+mod imported_pin;
 mod jws;
 mod keys;
 mod outcome;
@@ -11,6 +15,7 @@ mod pin;
 mod seal;
 mod settings;
 
+pub use answer::AnswerHash;
 pub use device::{DeviceAlg, verify_device};
 pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256_base64, sha256, sha256_hex};
 pub use enrollment::{
@@ -18,6 +23,7 @@ pub use enrollment::{
     InvalidEnrollmentKey, new_enrollment_key,
 };
 pub use error::Error;
+pub use foreign_hash::InvalidPinHash;
 pub use jws::{Jws, JwsHeader};
 pub use keys::Keys;
 pub use outcome::{new_signing_key, verify_outcome};

@@ -15,6 +15,9 @@ use crate::Keys;
 /// How many digits a PIN has. Commands that are keyed in a call have one, so that they can't be mistaken.
 const DIGITS: RangeInclusive<usize> = 4..=16;
 
+/// How a hash begins that was made with the costs of [`argon2`].
+pub(crate) const OWN_FORM: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
+
 /// A person's PIN. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pin(String);
@@ -38,7 +41,8 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// What is stored of a PIN: an Argon2id hash as a PHC string, with its salt and costs.
+/// What is stored of a PIN: an Argon2id hash as a PHC string, with its salt and costs; or, until the person has keyed the
+/// PIN, what another system stored of it, sealed (`imported_pin.rs`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PinHash(String);
 
@@ -51,6 +55,12 @@ impl PinHash {
     /// The hash as it is to be stored.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is to be replaced by [`Keys::hash_pin`] as soon as the PIN is known: another system made it, or its
+    /// costs are not those of today.
+    pub fn needs_rehash(&self) -> bool {
+        !self.0.starts_with(OWN_FORM)
     }
 }
 
@@ -68,14 +78,24 @@ impl Keys {
     }
 
     /// Whether these digits are the user's PIN, compared in constant time. Costs as much as [`Keys::hash_pin`],
-    /// whatever the digits are. A hash that cannot be read fits no digits.
+    /// whatever the digits are; for an imported hash what its own costs say, at most about a second and 128 MiB. A hash
+    /// that cannot be read fits no digits.
     pub fn pin_matches(&self, user: &str, digits: &str, hash: &PinHash) -> bool {
-        argon2().verify_password(&self.pin_mac(user, digits), hash.as_str()).is_ok()
+        if hash.is_imported() {
+            return self.imported_pin_matches(user, digits, hash);
+        }
+        matches(&self.pin_mac(user, digits), hash.as_str())
     }
 }
 
+/// Whether the hash was made of this MAC.
+pub(crate) fn matches(mac: &[u8; 16], hash: &str) -> bool {
+    argon2().verify_password(mac, hash).is_ok()
+}
+
+/// The PHC string of a MAC.
 #[expect(clippy::expect_used, reason = "salt and input have lengths that Argon2 takes")]
-fn hashed(mac: &[u8; 16], salt: &[u8; 16]) -> String {
+pub(crate) fn hashed(mac: &[u8; 16], salt: &[u8; 16]) -> String {
     argon2().hash_password_with_salt(mac, salt).expect("16 bytes each").to_string()
 }
 
@@ -108,7 +128,8 @@ mod tests {
     fn a_hash_fits_its_pin_and_its_user_only() {
         let keys = Keys::for_tests();
         let hash = keys.hash_pin("alice", &Pin::parse("8250").unwrap());
-        assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
+        assert!(hash.as_str().starts_with(OWN_FORM), "{}", hash.as_str());
+        assert!(!hash.needs_rehash());
         assert!(keys.pin_matches("alice", "8250", &hash));
         for (user, digits) in [("alice", "8251"), ("alice", ""), ("alice", "82500"), ("bob", "8250")] {
             assert!(!keys.pin_matches(user, digits, &hash), "{user} {digits}");

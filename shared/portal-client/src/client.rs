@@ -22,10 +22,10 @@ use crate::{
 pub struct PortalClient {
     /// First, because it is dropped first: tasks that end before their stop is asked for count as failed.
     _own_tasks: Option<Arc<StopOnDrop>>,
-    publisher: Publisher,
-    watcher: Watcher,
+    pub(crate) publisher: Publisher,
+    pub(crate) watcher: Watcher,
     pub(crate) authentic: Arc<Authentic>,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl PortalClient {

@@ -117,12 +117,12 @@ pub(crate) fn cancel(portal: &PortalName, id: ChallengeId, now: Timestamp) -> Re
     request("control.cancel", &Event::new(format!("{id}/cancel"), &source(portal), now, message))
 }
 
-fn source(portal: &PortalName) -> String {
+pub(crate) fn source(portal: &PortalName) -> String {
     format!("/portals/{portal}")
 }
 
 /// Checks the event as the fleet will, since the fleet's refusal would come later and by another way.
-fn request(routing_key: &str, event: &Event) -> Result<Message, Invalid> {
+pub(crate) fn request(routing_key: &str, event: &Event) -> Result<Message, Invalid> {
     let body = event.to_json();
     fleet_contracts::parse(body.as_bytes())?;
     Ok(Message {

@@ -10,7 +10,7 @@ use fleet_domain::{Factor, Timestamp, UserId};
 use fleet_keys::PinHash;
 use tokio_postgres::Row;
 
-use crate::connection::Connections;
+use crate::connection::{Connections, Params};
 use crate::error::{Error, Fault};
 use crate::sql_time::SqlTime;
 
@@ -21,6 +21,9 @@ WITH given AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[]) AS g(id
 )
 UPDATE users u SET pin = g.pin, pin_set_at = CASE WHEN g.pin IS NOT NULL THEN fleet_now() END
 FROM given g WHERE u.id = g.id";
+
+/// Another form of the same PIN, unless somebody has set another one meanwhile. It keeps its age.
+const REWRITE: &str = "UPDATE users SET pin = $3 WHERE id = $1 AND pin = $2";
 
 const COUNT: &str = "
 INSERT INTO lockouts AS l (user_id, factor, wrong, locked_until)
@@ -68,6 +71,16 @@ pub(crate) async fn set(connections: &Connections, pins: &[(UserId, Option<PinHa
     let factor = code(Factor::Pin);
     let work = async { connections.durable().await?.query(SET, &[&ids, &hashes, &factor]).await };
     work.await.map(drop).map_err(|fault| fault.into_error("storing PINs"))
+}
+
+pub(crate) async fn rewrite(
+    connections: &Connections,
+    user: &UserId,
+    (old, new): (&PinHash, &PinHash),
+) -> Result<(), Error> {
+    let params: Params<'_> = &[&user.as_str(), &old.as_str(), &new.as_str()];
+    let work = async { connections.durable().await?.query(REWRITE, params).await };
+    work.await.map(drop).map_err(|fault| fault.into_error("storing a PIN's other form"))
 }
 
 pub(crate) async fn take_guess(

@@ -315,6 +315,13 @@ impl Records {
         pins::set(&self.0.connections, pins).await
     }
 
+    /// Stores another form of a user's PIN, such as our own hash in place of an imported one. Nothing happens where the PIN
+    /// is another one by now; when it was set stays as it is.
+    pub async fn rewrite_pin(&self, user: &UserId, old: &PinHash, new: &PinHash) -> Result<(), Error> {
+        let _place = self.beside("storing a PIN's other form").await?;
+        pins::rewrite(&self.0.connections, user, (old, new)).await
+    }
+
     /// Whether a guess at the user's PIN may be compared. With a limit, the call in which it is made is counted before;
     /// without one it was counted already.
     pub async fn take_guess(&self, user: &UserId, counting: Option<GuessLimit>) -> Result<Guess, Error> {

@@ -41,6 +41,8 @@ const fn is_consumed(queue: Queue) -> bool {
         | Queue::VoiceDial
         | Queue::VoiceHangup
         | Queue::PushSend
+        | Queue::Enrollment
+        | Queue::TestEnded
         | Queue::Dead => true,
         Queue::Delay(_) | Queue::Parked => false,
     }

@@ -23,7 +23,10 @@ async fn keys() -> Vec<(String, String)> {
 async fn new_keys_are_other_keys_each_time() {
     let (one, other) = (keys().await, keys().await);
     let names: Vec<&str> = one.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["FLEET_KEYS__MASTER", "FLEET_KEYS__OUTCOME_SIGNING_KEY"]);
+    assert_eq!(
+        names,
+        ["FLEET_KEYS__MASTER", "FLEET_KEYS__OUTCOME_SIGNING_KEY", "FLEET_ENROLLMENT_KEYS__CURRENT"]
+    );
     assert!(one.iter().zip(&other).all(|(one, other)| one.1 != other.1));
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fleet_domain::{Assurance, ChallengeKey, Channel, PinRule, Policy, Reason, UserId};
 use fleet_keys::{Keys, Pin};
+use fleet_records::Guess;
 use futures_util::future::join_all;
 
 use crate::calls::{gather, status_url, twiml_url, verbs};
@@ -69,6 +70,30 @@ async fn s15_the_right_pin_approves_and_forgets_the_wrong_ones_before() {
     assert_eq!(standing.wrong_calls, 0);
     assert_eq!(press(&fleet, &input, PIN).await.body, last.body, "a replay is the goodbye again");
     assert_eq!(pins(&fleet, "right"), 1, "and compares nothing");
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_imported_pin_is_replaced_by_our_own_hash_at_the_first_right_answer() {
+    // Made of 8250 by Python's bcrypt.
+    const IMPORTED: &str = "$2b$05$jjopjJOVmLhVGa4NiHMv0ubHZAo99C4pSxqi2zMHZzNo7vfcvQSXO";
+    let fleet = Fleet::start().await;
+    let (key, input, _) = prompted(&fleet, with_pin(), None).await;
+    let ada = UserId::parse("ada").unwrap();
+    let imported = Keys::for_tests().imported_pin("ada", IMPORTED).unwrap();
+    fleet.engine.records().set_pins(&[(ada.clone(), Some(imported.clone()))]).await.unwrap();
+    let stored = async || match fleet.engine.records().take_guess(&ada, None).await.unwrap() {
+        Guess::Compare { hash, set_at } => (hash, set_at),
+        other @ (Guess::LockedOut | Guess::NoPin) => panic!("{other:?}"),
+    };
+    let (_, set_at) = stored().await;
+    let (input, _) = gather(&press(&fleet, &input, "8251").await);
+    assert_eq!(stored().await.0, imported, "a wrong one changes nothing");
+    press(&fleet, &input, PIN).await;
+    assert_eq!(ended(&fleet, &key).await, (Reason::OkPin, Some(Assurance::Pin)));
+    let (hash, still_set_at) = stored().await;
+    assert!(!hash.needs_rehash() && Keys::for_tests().pin_matches("ada", PIN, &hash));
+    assert_eq!(still_set_at, set_at, "it is the same PIN, and as old");
     fleet.end().await;
 }
 

@@ -71,6 +71,9 @@ fn again(letter: &Letter) -> Result<Message, Error> {
 const fn back_to(body: &Body) -> Option<Queue> {
     match body {
         Body::CancelRequested(_) => Some(Queue::Control),
+        // Known by its id: one that was taken before changes nothing.
+        Body::EnrollmentRequested(_) | Body::EnrollmentContinued(_) => Some(Queue::Enrollment),
+        Body::TestEnded(_) => Some(Queue::TestEnded),
         Body::DialOwed(_) => Some(Queue::VoiceDial),
         Body::HangUpOwed(_) => Some(Queue::VoiceHangup),
         Body::SendOwed(_) => Some(Queue::PushSend),
@@ -78,7 +81,9 @@ const fn back_to(body: &Body) -> Option<Queue> {
         Body::ChallengeRequested(_)
         | Body::ChallengeResolved(_)
         | Body::ChallengeRefused(_)
-        | Body::FraudReported(_) => None,
+        | Body::FraudReported(_)
+        | Body::EnrollmentChanged(_)
+        | Body::EnrollmentRefused(_) => None,
     }
 }
 
