@@ -26,6 +26,7 @@ struct Inner {
     lease_index: hmac::Key,
     keyed_hash: hmac::Key,
     pin: hmac::Key,
+    audit: hmac::Key,
     sealer: Sealer,
     signer: OutcomeSigner,
 }
@@ -52,6 +53,7 @@ impl Keys {
             lease_index: mac("lease-index"),
             keyed_hash: mac("keyed-hash"),
             pin: mac("pin"),
+            audit: mac("audit"),
             sealer: Sealer::new(&derived(&prk, "seal"), key_id),
             signer,
         }))
@@ -108,6 +110,12 @@ impl Keys {
         let mut digest = mac(&self.0.keyed_hash, &parts);
         digest[31] |= 1;
         digest
+    }
+
+    /// The fleet's own mark on its audit trail: who can write to the database but has no master can't make one.
+    pub fn audit_mac(&self, purpose: &'static str, parts: &[&[u8]]) -> [u8; 32] {
+        let parts: Vec<&[u8]> = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).collect();
+        mac(&self.0.audit, &parts)
     }
 
     /// What is hashed of a user's PIN.
@@ -195,6 +203,7 @@ mod tests {
             format!("keyed_hash {}", hex(&keys.keyed_hash("number_match", &[b"42", &CHALLENGE]))),
             format!("keyed_digest {}", hex(&keys.keyed_digest("body", &[b"42", &CHALLENGE]))),
             format!("pin_mac {}", hex(&keys.pin_mac("alice", "8250"))),
+            format!("audit_mac {}", hex(&keys.audit_mac("seal", &[b"42"]))),
             format!("key_id {:02x}", keys.seal(b"", b"")[1]),
         ];
         assert_eq!(found.join("\n"), golden.trim());
