@@ -7,6 +7,7 @@ mod advice;
 mod attempt;
 mod caller_id;
 mod challenge;
+mod erased;
 mod event;
 mod failure;
 mod ids;

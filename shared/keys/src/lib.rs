@@ -11,9 +11,7 @@ mod seal;
 mod settings;
 
 pub use device::{DeviceAlg, verify_device};
-pub use digest::{
-    constant_time_eq, hmac_sha1_base64, hmac_sha256, hmac_sha256_base64, sha256, sha256_hex,
-};
+pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256, hmac_sha256_base64, sha256, sha256_hex};
 pub use error::Error;
 pub use jws::{Jws, JwsHeader};
 pub use keys::Keys;

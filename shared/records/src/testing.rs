@@ -126,6 +126,15 @@ impl Held {
     pub async fn commit(self) {
         self.0.batch_execute("COMMIT").await.expect("it commits");
     }
+
+    /// Ends the transaction as if its process had died.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[expect(clippy::expect_used, reason = "a test whose SQL fails has failed")]
+    pub async fn abandon(self) {
+        self.0.batch_execute("ROLLBACK").await.expect("it ends");
+    }
 }
 
 impl Drop for Scratch {

@@ -8,5 +8,6 @@ mod fixtures;
 mod pacing;
 mod plans;
 mod processes;
+mod seals;
 mod standing;
 mod sweeps;
