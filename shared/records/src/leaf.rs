@@ -18,12 +18,10 @@ use crate::sql_time::SqlTime;
 
 /// SHA-256's length, and an HMAC's over it.
 pub(crate) const HASH: usize = 32;
-/// What is appended to the detail of an audit row, and stands in an act's column `erased`: leaf and mark.
-pub(crate) const PROOF: usize = 2 * HASH;
 
 /// What rows are salted with that are nobody's.
 const NOBODYS: [u8; HASH] = [0; HASH];
-/// The head of a CBOR byte string of [`PROOF`] bytes.
+/// The head of a CBOR byte string of 64 bytes: leaf and mark, behind the detail of an audit row.
 const PROOF_HEAD: [u8; 2] = [0x58, 0x40];
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -170,16 +168,12 @@ fn leaf_of(
     bytes: &[u8],
     (proof, salt): (Option<Proof>, Option<&[u8]>),
 ) -> Leaf {
-    match proof {
-        Some(Proof { leaf, mark: found }) => {
-            let genuine = constant_time_eq(&mark(keys, &leaf, bytes), &found);
-            Leaf { at, hash: leaf, row, erased: true, genuine }
-        }
-        None => {
-            let hash = hmac_sha256(salt.unwrap_or(&NOBODYS), bytes);
-            Leaf { at, hash, row, erased: false, genuine: true }
-        }
+    if let Some(Proof { leaf, mark: found }) = proof {
+        let genuine = constant_time_eq(&mark(keys, &leaf, bytes), &found);
+        return Leaf { at, hash: leaf, row, erased: true, genuine };
     }
+    let hash = hmac_sha256(salt.unwrap_or(&NOBODYS), bytes);
+    Leaf { at, hash, row, erased: false, genuine: true }
 }
 
 fn mark(keys: &Keys, leaf: &[u8; HASH], rest: &[u8]) -> [u8; HASH] {

@@ -27,10 +27,10 @@ use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::Upkeep;
 use crate::{
-    AuditRow, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Error, Guess, GuessLimit, Lane,
-    Line, NewUser, Note, PacedCarrier, Place, Seal, Sealed, Settings, Slot, SlotAsk, Standing, Storage,
-    Stored, ToldCursor, Transition, Verification, administration, history, migrations, pacing, phones, pins,
-    seals, standing, storage,
+    AuditRow, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Erasure, Error, Guess,
+    GuessLimit, Lane, Line, NewUser, Note, PacedCarrier, Person, Place, Seal, Sealed, Settings, Slot,
+    SlotAsk, Standing, Storage, Stored, ToldCursor, Transition, Verification, administration, erasure,
+    history, migrations, pacing, person, phones, pins, seals, standing, storage,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -398,6 +398,23 @@ impl Records {
     /// takes as long as reading the audit does.
     pub async fn verify_audit(&self, since: Option<Timestamp>) -> Result<Verification, Error> {
         Verification::begin(&self.0.connections, &self.0.keys, since).await
+    }
+
+    /// How much is stored about a person, by its name in exports: nothing where there is nothing.
+    pub async fn count_person(&self, user: &UserId) -> Result<Vec<(&'static str, u64)>, Error> {
+        let _place = self.beside("counting what is stored about a person").await?;
+        person::count(&self.0.connections, user).await
+    }
+
+    /// Everything that is stored about a person. Numbers are in clear, secrets left out. For people, not for the hot path.
+    pub async fn person(&self, user: &UserId) -> Result<Option<Person>, Error> {
+        person::export(&self.0.connections, &self.0.keys, user).await
+    }
+
+    /// Removes a person. Block the user before and end what is open: whoever has challenges that are not settled stays. The
+    /// act that is left has this reason and the login of this process. Repeat it after an error: it goes on where it was.
+    pub async fn erase(&self, user: &UserId, reason: &str) -> Result<Erasure, Error> {
+        erasure::erase(&self.0.connections, &self.0.keys, user, reason).await
     }
 
     /// A place for an ask beside the lanes.

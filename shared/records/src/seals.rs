@@ -196,9 +196,9 @@ mod tests {
             |seal| seal.acts_hash[31] += 1,
         ];
         for change in changes {
-            let mut changed = seal.clone();
-            change(&mut changed);
-            assert_ne!(changed.computed(&[1; HASH]), hash);
+            let mut other = seal.clone();
+            change(&mut other);
+            assert_ne!(other.computed(&[1; HASH]), hash);
         }
         assert_ne!(Seal::mac_of(&Keys::for_tests(), &hash), hash);
     }

@@ -10,6 +10,7 @@ use tokio::runtime;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::connection::{pool, session_options};
+use crate::person::PARTS;
 use crate::{Records, Settings, commit, create, load, retelling, sweep, told};
 
 /// A migrated schema that is dropped with this value.
@@ -83,6 +84,13 @@ impl Scratch {
         }
         plans
     }
+}
+
+/// The tables that say something of a person, each with its columns that an export tells or keeps back on purpose, and
+/// whether an erasure deletes its rows.
+pub fn parts_of_a_person() -> Vec<(&'static str, Vec<&'static str>, bool)> {
+    let columns = |part: &crate::person::Part| [part.shown, part.kept_back].concat();
+    PARTS.iter().map(|part| (part.table, columns(part), part.deleted)).collect()
 }
 
 /// The hot statements with their parameters: `?` for what does not bear on the plan.

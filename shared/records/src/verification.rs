@@ -225,14 +225,17 @@ impl Verification {
             return Ok(None);
         }
         let key = seal.since.as_secs().div_euclid(86_400);
-        if !self.days.contains_key(&key) {
-            let rows = session.query(DAY, &[&SqlTime(seal.since)]).await?;
-            if let Some(row) = rows.first() {
-                self.days.insert(key, (row.get(0), row.get(1), row.get(2)));
+        let known = match self.days.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let rows = session.query(DAY, &[&SqlTime(seal.since)]).await?;
+                let known = rows.first().map(|row| (row.get(0), row.get(1), row.get(2))).unwrap_or_default();
+                self.days.insert(key, known.clone());
+                known
             }
-        }
-        let day = self.days.get(&key).filter(|(gone, ..)| *gone);
-        Ok(day.map(|(_, by_retention, day)| (*by_retention, day.clone())))
+        };
+        let (gone, by_retention, day) = known;
+        Ok(gone.then_some((by_retention, day)))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod commits;
 mod enrolled;
+mod erasure;
 mod fixtures;
 mod pacing;
 mod plans;
