@@ -18,7 +18,9 @@ const DOING: &str = "verifying the audit";
 /// Seals that are read at once.
 const PAGE: i64 = 200;
 
-const COUNT: &str = "SELECT count(*), coalesce(min(number), 1) FROM audit_seals WHERE until > $1";
+/// With no seal there is none to begin with either.
+const COUNT: &str =
+    "SELECT count(*), coalesce(min(number), 9223372036854775807) FROM audit_seals WHERE until > $1";
 const PAGE_OF: &str =
     concat!("SELECT ", seal_columns!(), " FROM audit_seals WHERE number >= $1 ORDER BY number LIMIT $2");
 const MARKS: &str = "SELECT audit_marks, acts_marks FROM audit_seals WHERE number = $1";
@@ -93,9 +95,11 @@ pub struct Verification {
     next: u64,
     before: Option<Seal>,
     waiting: VecDeque<Seal>,
-    /// By day: whether it is gone, and by retention.
-    days: HashMap<i64, (bool, bool, String)>,
+    days: HashMap<i64, Day>,
 }
+
+/// Whether a day's audit is gone, whether by retention, and its name.
+type Day = (bool, bool, String);
 
 /// One table's rows of a range, and what its seal says of them.
 struct Side<'a> {
@@ -225,14 +229,13 @@ impl Verification {
             return Ok(None);
         }
         let key = seal.since.as_secs().div_euclid(86_400);
-        let known = match self.days.get(&key) {
-            Some(known) => known.clone(),
-            None => {
-                let rows = session.query(DAY, &[&SqlTime(seal.since)]).await?;
-                let known = rows.first().map(|row| (row.get(0), row.get(1), row.get(2))).unwrap_or_default();
-                self.days.insert(key, known.clone());
-                known
-            }
+        let known = if let Some(known) = self.days.get(&key) {
+            known.clone()
+        } else {
+            let rows = session.query(DAY, &[&SqlTime(seal.since)]).await?;
+            let known: Day = rows.first().map(|row| (row.get(0), row.get(1), row.get(2))).unwrap_or_default();
+            self.days.insert(key, known.clone());
+            known
         };
         let (gone, by_retention, day) = known;
         Ok(gone.then_some((by_retention, day)))
