@@ -17,7 +17,7 @@ use crate::metrics::RecordsMetrics;
 use crate::seals::{NEWEST, Seal, hash_of, marks_of};
 use crate::sql_time::SqlTime;
 
-/// How long before now a range is closed: the longest that `records.unit_timeout` may be.
+/// How long before now a range is closed: so far a clock may be set back.
 const MARGIN: Duration = Duration::from_mins(1);
 /// The shortest range that is sealed while nothing more is closed.
 pub(crate) const EVERY: Duration = Duration::from_mins(1);
@@ -50,8 +50,17 @@ const TRY_LOCK: &str = lock!("pg_try_advisory_xact_lock");
 /// Waits for whoever seals.
 pub(crate) const LOCK: &str = lock!("pg_advisory_xact_lock");
 
-const MOMENT: &str = "SELECT fleet_now(), pg_snapshot_xmax(pg_current_snapshot())::text";
-const SETTLED: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8";
+const NOW: &str = "SELECT fleet_now()";
+/// The transactions that write to the trail, those among them that `$1` names where it names any.
+const WRITERS: &str = "
+SELECT DISTINCT l.virtualtransaction FROM pg_locks l
+WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.relation IN (
+        SELECT 'acts'::regclass UNION ALL SELECT 'audit'::regclass
+        UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'audit'::regclass
+    )
+    AND ($1::text[] IS NULL OR l.virtualtransaction = ANY ($1))";
 
 /// The day of the oldest partition, or everything where there is none.
 const OLDEST_DAY: &str = "
@@ -157,8 +166,7 @@ impl Sealer {
     async fn is_due(&self) -> Result<bool, Fault> {
         let mut session = self.connections.durable().await?;
         let newest = session.query(NEWEST, &[&1_i64]).await?.first().map(Seal::of);
-        let now =
-            session.query("SELECT fleet_now()", &[]).await?.first().map(|row| row.get::<_, SqlTime>(0).0);
+        let now = session.query(NOW, &[]).await?.first().map(|row| row.get::<_, SqlTime>(0).0);
         self.see(newest.as_ref());
         Ok(newest.is_none_or(|newest| now.is_none_or(|now| now.since(newest.until) >= MARGIN + EVERY)))
     }
@@ -167,18 +175,21 @@ impl Sealer {
     async fn horizon(&self) -> Result<Option<Timestamp>, Fault> {
         let mut session = self.connections.durable().await?;
         session.extend(SETTLE * 2);
-        let rows = session.query(MOMENT, &[]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let (now, given_out): (Timestamp, String) = (row.get::<_, SqlTime>(0).0, row.get(1));
+        // The clock first: who locks the trail only after that gives its rows a later time.
+        let Some(now) = session.query(NOW, &[]).await?.first().map(|row| row.get::<_, SqlTime>(0).0) else {
+            return Ok(None);
+        };
         let began = Instant::now();
+        let mut writers: Option<Vec<String>> = None;
         loop {
-            let settled = session.query(SETTLED, &[&given_out]).await?;
-            if settled.first().is_some_and(|row| row.get(0)) {
+            let left = session.query(WRITERS, &[&writers]).await?;
+            if left.is_empty() {
                 return Ok(Some(now.minus(MARGIN)));
             }
             if began.elapsed() >= SETTLE {
                 return Ok(None);
             }
+            writers = Some(left.iter().map(|row| row.get(0)).collect());
             sleep(LOOK).await;
         }
     }
@@ -263,7 +274,7 @@ impl Sealer {
         let salts = self.new_salts(session, &audit, &acts).await?;
         let audit = leaves(&audit, |at, row| audit_leaf(&self.keys, at, row, &salts)).await;
         let acts = leaves(&acts, |at, row| act_leaf(&self.keys, at, row, &salts)).await;
-        let now = session.query("SELECT fleet_now()", &[]).await?;
+        let now = session.query(NOW, &[]).await?;
         let mut seal = Seal {
             number: newest.map_or(0, |seal| seal.number) + 1,
             since,

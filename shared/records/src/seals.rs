@@ -10,13 +10,11 @@
 //! that is derived from `keys.master` and never in the database. Beside the hashes a seal holds marks, the time and eight
 //! bytes of each leaf, which decide nothing and only name the row that does not fit.
 //!
-//! **When a range is closed.** A row's time is read in the statement that stores it, and a statement ends within
-//! `records.unit_timeout`, which is a minute at most: so what is stored by a transaction that has an id at some moment, or gets
-//! one later, has a time of a minute before that moment, or a later one. And what was stored by one that had its id before is
-//! there to be read when all of those have ended. Sealing takes note of the time and of the ids given out by then, waits until all
-//! of them have ended, and closes the range a minute before that time. A long writing transaction anywhere on the server
-//! delays seals; it never makes one wrong. A clock that is set back by more than a minute does: rows then come into ranges
-//! that are sealed, and are found as inserted.
+//! **When a range is closed.** A statement that stores a row locks the table before it reads the clock, and keeps the lock until
+//! its transaction ends. So sealing reads the clock first, and then who holds such a lock: when all of these transactions have
+//! ended, no row of a time before that can come in any more, whatever time-outs are set and whoever writes. What others write to
+//! other tables is not waited for. A range ends a minute before that time all the same: so far a clock may be set back. One
+//! that is set back further brings rows into ranges that are sealed, which are found as inserted.
 //!
 //! **Who.** Every process tries each minute; an advisory lock lets one. It belongs to the transaction that stores the seal,
 //! so a process that dies leaves nothing half done. No row of the trail is touched, and no index is there for it.
@@ -24,7 +22,8 @@
 //! **Retention and erasure.** A dropped day is an act (`drop_partitions`), so the chain goes on over it: its ranges can be
 //! linked, but their rows of `audit` not be checked any more. An erased person's rows keep their leaves ([`crate::erasure`]).
 //!
-//! **Limits.** The last two or three minutes are not sealed yet. Who removes the newest seals together with what they cover
+//! **Limits.** The last two or three minutes are not sealed yet, and more where somebody writes to the trail in one long
+//! transaction. Who removes the newest seals together with what they cover
 //! leaves a shorter chain that fits: the number and hash of the newest seal stand in every process's log, a process that
 //! sees the chain go back says so, and `mfa_records_sealed_until_seconds` goes back. Who has the fleet's key can forge. What
 //! challenges are now is not sealed, only how they came to it.
