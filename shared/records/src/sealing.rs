@@ -123,6 +123,13 @@ struct Memory {
     newest: Option<(u64, [u8; HASH])>,
 }
 
+/// A process with a wrong key would make every later seal look forged.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the newest seal of the audit was not made with the key that follows from keys.master: nothing is sealed behind it"
+)]
+struct OtherKey;
+
 /// What became of one range.
 enum Turn {
     Sealed(u64),
@@ -206,6 +213,9 @@ impl Sealer {
         }
         let newest = session.query(NEWEST, &[&1_i64]).await?.first().map(Seal::of);
         self.see(newest.as_ref());
+        if newest.as_ref().is_some_and(|seal| !seal.is_ours(&self.keys)) {
+            return Err(Fault::Refused(Arc::new(OtherKey)));
+        }
         let since = newest.as_ref().map_or_else(Timestamp::default, |seal| seal.until);
         let oldest = session.query(OLDEST_DAY, &[]).await?;
         let oldest =

@@ -29,7 +29,7 @@
 //! challenges are now is not sealed, only how they came to it.
 
 use fleet_domain::Timestamp;
-use fleet_keys::{Keys, sha256};
+use fleet_keys::{Keys, constant_time_eq, sha256};
 use tokio_postgres::Row;
 
 use crate::connection::Connections;
@@ -104,6 +104,11 @@ impl Seal {
             bytes.extend_from_slice(hash);
         }
         sha256(&bytes)
+    }
+
+    /// Whether its MAC is the fleet's, as far as its hash is its own.
+    pub(crate) fn is_ours(&self, keys: &Keys) -> bool {
+        constant_time_eq(&Self::mac_of(keys, &self.hash), &self.mac)
     }
 
     /// The MAC that its hash has to have.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use fleet_domain::Timestamp;
-use fleet_keys::{Keys, constant_time_eq};
+use fleet_keys::Keys;
 use tokio_postgres::Row;
 
 use crate::connection::{Connections, Session};
@@ -206,7 +206,7 @@ impl Verification {
         if !follows {
             findings.push(Finding::SealAltered);
         }
-        if !constant_time_eq(&Seal::mac_of(&self.keys, &seal.hash), &seal.mac) {
+        if !seal.is_ours(&self.keys) {
             findings.push(Finding::SealForged);
         }
         findings

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fleet_domain::Timestamp;
 use fleet_records::{Finding, Records, RowName, Seal, SealCheck};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -10,7 +9,7 @@ use super::history::date;
 use crate::cli::Since;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::print::{Screen, Style, seconds};
+use crate::print::{Screen, Style, clean, seconds};
 use crate::session::{Session, records_error};
 use crate::settings::Sections;
 use crate::table::{self, Cell};
@@ -156,8 +155,13 @@ impl Report {
 }
 
 fn line(seal: &Seal, finding: &Finding) -> String {
+    let (since, until) = (date(seal.since), date(seal.until));
+    clean(&format!("seal {}, {since} to {until}: {}", seal.number, what(finding)))
+}
+
+fn what(finding: &Finding) -> String {
     let row = |row: &RowName, has: &str| format!("{} {has}: {}", date(row.at), row.what);
-    let what = match finding {
+    match finding {
         Finding::SealsMissing { from, to } if from == to => format!("seal {from} before it is missing"),
         Finding::SealsMissing { from, to } => format!("seals {from} to {to} before it are missing"),
         Finding::SealAltered => "the seal was altered, or the one before it".to_owned(),
@@ -172,12 +176,44 @@ fn line(seal: &Seal, finding: &Finding) -> String {
         Finding::DayRemoved { day } => {
             format!("the audit of {day} is gone, and no act says that retention dropped it")
         }
-    };
-    let range = |time: Timestamp| date(time);
-    crate::print::clean(&format!(
-        "seal {}, {} to {}: {what}",
-        seal.number,
-        range(seal.since),
-        range(seal.until)
-    ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet_domain::Timestamp;
+
+    #[test]
+    fn every_finding_names_its_seal_and_what_is_wrong() {
+        let at = Timestamp::from_micros(1_790_000_000_000_000);
+        let name = || RowName { at, what: "version 2 (placed) of challenge vpn/0193".to_owned() };
+        for (finding, part) in [
+            (Finding::SealsMissing { from: 2, to: 2 }, "seal 2 before it is missing"),
+            (Finding::SealsMissing { from: 2, to: 4 }, "seals 2 to 4 before it are missing"),
+            (Finding::SealAltered, "the seal was altered, or the one before it"),
+            (Finding::SealForged, "the seal was not made with this fleet's key"),
+            (
+                Finding::RowAltered(name()),
+                "2026-09-21T14:13:20Z was altered: version 2 (placed) of challenge vpn/0193",
+            ),
+            (Finding::RowRemoved(name()), "was removed: "),
+            (Finding::RowInserted(name()), "was inserted: "),
+            (
+                Finding::RowNotErasedByFleet(name()),
+                "is marked as an erased person's, but not with this fleet's key",
+            ),
+            (Finding::Rows { table: "acts" }, "rows of acts do not fit; which ones can't be told"),
+            (Finding::DayRemoved { day: "20260921".to_owned() }, "the audit of 20260921 is gone"),
+        ] {
+            assert!(what(&finding).contains(part), "{}", what(&finding));
+        }
+    }
+
+    #[test]
+    fn progress_tells_how_far_it_is() {
+        let report = Report { seals: 30, rows: 1200, found: 2, ..Report::default() };
+        let line = progress(&report, 120, Duration::from_millis(1500));
+        assert_eq!(line, " 25 %  seal 30 of 120, 1200 rows, 2 findings  1.50 s");
+    }
 }

@@ -91,11 +91,16 @@ async fn m7_every_row_is_sealed_once_it_is_closed_and_the_chain_fits() {
 async fn an_empty_range_is_sealed_after_ten_minutes_and_what_is_put_into_it_is_found() {
     let scratch = Scratch::new().await;
     let process = Process::start(&scratch).await;
+    // Ranges end with the hour too: it is half past.
+    let half_past =
+        "SELECT date_trunc('hour', clock_timestamp()) + interval '30 minutes' - clock_timestamp()";
+    let half_past = scratch.sql(half_past).await.remove(0);
+    move_clock(&scratch, &half_past).await;
     process.records.seal_audit().await.unwrap();
     let before = process.records.audit_seals(1).await.unwrap().remove(0);
-    move_clock(&scratch, "9 minutes").await;
+    move_clock(&scratch, &format!("{half_past}' + interval '9 minutes")).await;
     assert_eq!(process.records.seal_audit().await.unwrap().seals, 0);
-    move_clock(&scratch, "11 minutes").await;
+    move_clock(&scratch, &format!("{half_past}' + interval '11 minutes")).await;
     assert_eq!(process.records.seal_audit().await.unwrap().seals, 1);
     let sealed = process.records.audit_seals(1).await.unwrap().remove(0);
     assert_eq!((sealed.number, sealed.audit_rows, sealed.acts_rows), (before.number + 1, 0, 0));
@@ -193,6 +198,13 @@ async fn m7_a_chain_that_was_computed_anew_without_the_fleets_key_is_found() {
         findings.extend(check.findings);
     }
     assert_eq!(findings, [Finding::SealsMissing { from: 2, to: 3 }]);
+
+    scratch
+        .sql("UPDATE audit_seals SET mac = sha256(mac) WHERE number = (SELECT max(number) FROM audit_seals)")
+        .await;
+    move_clock(&scratch, "20 minutes").await;
+    let refused = process.records.seal_audit().await.unwrap_err();
+    assert!(std::error::Error::source(&refused).unwrap().to_string().contains("keys.master"), "{refused:?}");
 
     scratch.sql("DELETE FROM audit_seals WHERE number > 1").await;
     process.records.seal_audit().await.unwrap();
