@@ -39,7 +39,7 @@ const TIME: Duration = Duration::from_mins(1);
 /// Challenges that are erased in one commit.
 const CHUNK: i64 = 20;
 /// How long challenges are waited for whose calls are still to be hung up.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Between two looks at them.
 const PAUSE: Duration = Duration::from_millis(500);
 
