@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fleet_contracts::NumberMatch;
-use fleet_domain::{ChallengeId, PhoneNumber, PortalName, Target, UserId};
+use fleet_domain::{ChallengeId, PhoneNumber, PortalName, Target, Timestamp, UserId};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::ask::{Method, parse_number, parse_target};
 use crate::help;
@@ -64,12 +66,19 @@ pub enum Command {
         #[command(subcommand)]
         act: Dead,
     },
-    /// Block or unblock a user, or show where a user stands.
+    /// Block or unblock a user, show where a user stands, export or erase all that is stored about one.
     #[command(after_help = help::USER, subcommand_required = true, arg_required_else_help = true)]
     User {
         /// What to do.
         #[command(subcommand)]
         act: UserAct,
+    },
+    /// Check that the audit trail is as it was sealed, or list its seals.
+    #[command(after_help = help::AUDIT, subcommand_required = true, arg_required_else_help = true)]
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        act: AuditAct,
     },
     /// Let a number be called again that asked never to be.
     #[command(after_help = help::PHONE, subcommand_required = true, arg_required_else_help = true)]
@@ -119,6 +128,29 @@ pub enum UserAct {
         #[arg(long, short, value_parser = parse_reason)]
         reason: String,
     },
+    /// Write everything that is stored about a user as JSON, with numbers in clear and without secrets.
+    #[command(after_help = help::USER_EXPORT)]
+    Export {
+        /// The user.
+        #[arg(value_parser = UserId::parse)]
+        user: UserId,
+        /// A new file, which only you can read; standard output if absent.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Remove a user and everything that leads to the person, for good.
+    #[command(after_help = help::USER_ERASE)]
+    Erase {
+        /// The user.
+        #[arg(value_parser = UserId::parse)]
+        user: UserId,
+        /// Why, for the audit, where it stays: 1 to 200 characters that do not name the person.
+        #[arg(long, short, value_parser = parse_reason)]
+        reason: String,
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Show whether a user is blocked or locked out, and what was done about it by whom.
     #[command(after_help = help::USER_SHOW)]
     Show {
@@ -126,6 +158,34 @@ pub enum UserAct {
         #[arg(value_parser = UserId::parse)]
         user: UserId,
     },
+}
+
+/// `fleetctl audit`.
+#[derive(Debug, Subcommand)]
+pub enum AuditAct {
+    /// Walk the chain of seals and hold every row against it.
+    #[command(after_help = help::AUDIT_VERIFY)]
+    Verify {
+        /// From when on: how long ago (`7d`), or a time such as `2026-01-31T00:00:00Z`. From the first seal if absent.
+        #[arg(long, value_parser = parse_since, value_name = "TIME")]
+        since: Option<Since>,
+    },
+    /// Show the newest seals, newest first.
+    #[command(after_help = help::AUDIT_LIST)]
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        limit: u16,
+    },
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// At this time.
+    At(Timestamp),
 }
 
 /// `fleetctl carriers`.
@@ -308,6 +368,16 @@ fn parse_reason(text: &str) -> Result<String, &'static str> {
     }
 }
 
+fn parse_since(text: &str) -> Result<Since, &'static str> {
+    if let Ok(ago) = fleet_settings::duration::parse(text) {
+        return Ok(Since::Ago(ago));
+    }
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+    let micros = time.and_then(|time| i64::try_from(time.unix_timestamp_nanos() / 1_000).ok());
+    let at = micros.map(|micros| Since::At(Timestamp::from_micros(micros)));
+    at.ok_or("must be how long ago, such as 12h or 7d, or a time such as 2026-01-31T00:00:00Z")
+}
+
 fn parse_speed(text: &str) -> Result<f64, &'static str> {
     let speed = text.parse().ok().filter(|speed: &f64| *speed > 0.0 && *speed <= 100_000.0);
     speed.ok_or("must be a number above 0, at most 100000")
@@ -359,6 +429,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_beginning_is_how_long_ago_or_a_time() {
+        assert_eq!(parse_since("12h"), Ok(Since::Ago(Duration::from_hours(12))));
+        let at = Timestamp::from_micros(1_790_000_000_000_000);
+        assert_eq!(parse_since("2026-09-21T14:13:20Z"), Ok(Since::At(at)));
+        assert_eq!(parse_since("2026-09-21T16:13:20+02:00"), Ok(Since::At(at)));
+        assert!(parse_since("yesterday").is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod audit;
 mod carriers;
 mod challenge;
 mod dead;
@@ -7,13 +8,14 @@ mod demo_data;
 mod history;
 mod keys;
 mod outcome;
+mod person;
 mod play;
 mod queues;
 mod standing;
 
 use fleet_telemetry::{LogFormat, LogSettings};
 
-use crate::cli::{CarriersAct, Cli, Command, Dead, PhoneAct, UserAct};
+use crate::cli::{AuditAct, CarriersAct, Cli, Command, Dead, PhoneAct, UserAct};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::portal;
@@ -47,13 +49,9 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Outcome(args) => outcome::run(&args, &sections, screen).await,
         Command::History { portal, id } => history::run(portal, id, &sections, screen).await,
         Command::Dead { act } => dead(act, &sections, screen).await,
-        Command::User { act: UserAct::Block { user, reason, lasting } } => {
-            standing::block(&user, (&reason, lasting), &sections, screen).await
-        }
-        Command::User { act: UserAct::Unblock { user, reason } } => {
-            standing::unblock(&user, &reason, &sections, screen).await
-        }
-        Command::User { act: UserAct::Show { user } } => standing::show(&user, &sections, screen).await,
+        Command::User { act } => user(act, &sections, screen).await,
+        Command::Audit { act: AuditAct::Verify { since } } => audit::verify(since, &sections, screen).await,
+        Command::Audit { act: AuditAct::List { limit } } => audit::list(limit, &sections, screen).await,
         Command::Phone { act: PhoneAct::OptIn { number, reason } } => {
             standing::opt_in(&number, &reason, &sections, screen).await
         }
@@ -63,6 +61,18 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         }
         Command::Queues => queues::run(&sections, screen).await,
         Command::Play(args) => play::run(&args, &sections, screen).await,
+    }
+}
+
+async fn user(act: UserAct, sections: &Sections, screen: &mut Screen) -> Result<Exit, Error> {
+    match act {
+        UserAct::Block { user, reason, lasting } => {
+            standing::block(&user, (&reason, lasting), sections, screen).await
+        }
+        UserAct::Unblock { user, reason } => standing::unblock(&user, &reason, sections, screen).await,
+        UserAct::Show { user } => standing::show(&user, sections, screen).await,
+        UserAct::Export { user, out } => person::export(&user, out.as_deref(), sections, screen).await,
+        UserAct::Erase { user, reason, yes } => person::erase(&user, (&reason, yes), sections, screen).await,
     }
 }
 

@@ -101,6 +101,22 @@ pub enum Error {
         /// How many messages it is about.
         count: usize,
     },
+    /// Nobody has confirmed that a person is to be erased.
+    #[error("nothing was erased: {why}")]
+    NotErased {
+        /// Why not, and what would.
+        why: String,
+    },
+    /// A person can't be erased yet.
+    #[error(
+        "{user} is blocked, but not erased yet: {count} challenges are still to end or have calls to be hung up; run it again in a minute"
+    )]
+    Unsettled {
+        /// The user.
+        user: String,
+        /// How many challenges.
+        count: u64,
+    },
     /// A setting can't be used.
     #[error("{0}")]
     Setting(String),
@@ -131,9 +147,9 @@ impl Error {
             Self::NotFound { .. } => Exit::NotFound,
             Self::Unavailable { .. } | Self::Forbidden { .. } => Exit::Unavailable,
             Self::Refused { .. } => Exit::Refused,
-            Self::Unconfirmed { .. } => Exit::Usage,
+            Self::Unconfirmed { .. } | Self::NotErased { .. } => Exit::Usage,
             Self::Setting(_) => Exit::Settings,
-            Self::NoOutcome { .. } => Exit::NoOutcome,
+            Self::NoOutcome { .. } | Self::Unsettled { .. } => Exit::NoOutcome,
             Self::OutputClosed => Exit::OutputClosed,
             Self::Output(_) => Exit::Output,
         }

@@ -139,6 +139,8 @@ Examples:
   fleetctl user show alice
   fleetctl user block alice --reason stolen
   fleetctl user unblock alice --reason mistake
+  fleetctl user export alice
+  fleetctl user erase alice --reason request
 
 Every act is kept with its reason and with the login that PostgreSQL has for whoever did it.
 
@@ -185,6 +187,91 @@ Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
 Exit codes:
    0  done
   66  there is no such user
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_EXPORT: &str = "\
+Examples:
+  fleetctl user export alice
+  fleetctl user export alice --out alice.json
+
+What is stored about one person, for that person: enrollment with numbers in clear, devices, what was done, and every \
+challenge that is still kept with its history. PINs, keys and push tokens are left out. The file must be new.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  66  nothing is stored about such a user
+  69  PostgreSQL is unavailable, or refuses
+  74  the file can't be written, or is there already
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_ERASE: &str = "\
+Examples:
+  fleetctl user erase alice --reason request
+  fleetctl user erase alice --reason request --yes
+
+Blocks the user, ends what is open, and then removes enrollment, devices and PIN, and takes the person out of challenges and \
+audit. What happened stays under a random name, and `fleetctl audit verify` goes on to hold. An act with your reason and the \
+login that PostgreSQL has for you is left. A number that asked never to be called again is remembered, as a keyed hash.
+
+Without --yes you are asked to type the user's id. An erasure that was cut off is done to its end by the next one. What Redis \
+has of outcomes it forgets within minutes; backups are yours to deal with.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY, AMQP_URL of the fleet's own user, REDIS_URL.
+
+Exit codes:
+   0  done
+  64  it was not confirmed
+  66  nothing is stored about such a user
+  69  PostgreSQL is unavailable, or refuses
+  75  a call is still to be hung up: run it again in a minute
+  78  a setting is missing or wrong";
+
+pub(crate) const AUDIT: &str = "\
+Examples:
+  fleetctl audit verify
+  fleetctl audit verify --since 7d
+  fleetctl audit list
+
+Every minute the fleet seals what has been written to the audit, in a chain under its own key.
+
+Exit codes:
+   0  done
+  65  something is not as it was sealed
+  66  nothing is sealed
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const AUDIT_VERIFY: &str = "\
+Examples:
+  fleetctl audit verify
+  fleetctl audit verify --since 7d
+  fleetctl audit verify --since 2026-01-31T00:00:00Z
+
+Finds rows that were altered, removed or inserted after they were sealed, and seals that were. It changes nothing, reads all \
+rows that are kept, and takes some minutes for some ten million. Days that retention has dropped and persons who were erased are no \
+finding. What is younger than the newest seal is not checked; whether newer seals were removed, the fleet's logs tell, which \
+name each (audit sealed).
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  all is as it was sealed
+  65  something is not
+  66  no seal covers that time
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const AUDIT_LIST: &str = "\
+Example:
+  fleetctl audit list --limit 5
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
   69  PostgreSQL is unavailable, or refuses
   78  a setting is missing or wrong";
 

@@ -67,6 +67,19 @@ impl Screen {
         self.colour
     }
 
+    /// Asks whoever sits at the terminal, and gives the line that was typed, without blanks around it. `None` where nobody
+    /// does.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<Option<String>, Error> {
+        if !(self.terminal && io::stdin().is_terminal()) {
+            return Ok(None);
+        }
+        self.drawn = 0;
+        write(question)?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(Some(answer.trim().to_owned()))
+    }
+
     /// Whether so many lines can be drawn again and again.
     pub(crate) fn can_redraw(&self, lines: usize) -> bool {
         self.terminal && lines < usize::from(size().1)

@@ -9,6 +9,7 @@ mod caller_id;
 mod challenge;
 mod common_pins;
 mod enrollment;
+mod erased;
 mod event;
 mod failure;
 mod ids;

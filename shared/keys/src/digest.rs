@@ -24,6 +24,13 @@ pub fn hmac_sha1_base64(key: &[u8], message: &[u8]) -> String {
     hmac_base64(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key, message)
 }
 
+/// HMAC-SHA256 of `message` under a key that is not the fleet's, such as the salt of one person.
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut tag = [0; 32];
+    tag.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref());
+    tag
+}
+
 /// Base64 of HMAC-SHA256.
 pub fn hmac_sha256_base64(key: &[u8], message: &[u8]) -> String {
     hmac_base64(hmac::HMAC_SHA256, key, message)
@@ -65,7 +72,9 @@ mod tests {
         // RFC 2202 and RFC 4231, test case 2 of each.
         let (key, message) = (b"Jefe", b"what do ya want for nothing?");
         assert_eq!(hmac_sha1_base64(key, message), "7/zfauXrL6LSdBbV8YTfnCWafHk=");
-        assert_eq!(hmac_sha256_base64(key, message), "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM=");
+        let published = "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM=";
+        assert_eq!(hmac_sha256_base64(key, message), published);
+        assert_eq!(STANDARD.encode(hmac_sha256(key, message)), published);
     }
 
     #[test]

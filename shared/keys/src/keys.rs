@@ -27,6 +27,7 @@ struct Inner {
     keyed_hash: hmac::Key,
     pin: hmac::Key,
     answer: hmac::Key,
+    audit: hmac::Key,
     sealer: Sealer,
     signer: OutcomeSigner,
 }
@@ -54,6 +55,7 @@ impl Keys {
             keyed_hash: mac("keyed-hash"),
             pin: mac("pin"),
             answer: mac("answer"),
+            audit: mac("audit"),
             sealer: Sealer::new(&derived(&prk, "seal"), key_id),
             signer,
         }))
@@ -110,6 +112,12 @@ impl Keys {
         let mut digest = mac(&self.0.keyed_hash, &parts);
         digest[31] |= 1;
         digest
+    }
+
+    /// The fleet's own mark on its audit trail: who can write to the database but has no master can't make one.
+    pub fn audit_mac(&self, purpose: &'static str, parts: &[&[u8]]) -> [u8; 32] {
+        let parts: Vec<&[u8]> = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).collect();
+        mac(&self.0.audit, &parts)
     }
 
     /// What is hashed of a user's PIN.
@@ -203,6 +211,7 @@ mod tests {
             format!("keyed_digest {}", hex(&keys.keyed_digest("body", &[b"42", &CHALLENGE]))),
             format!("pin_mac {}", hex(&keys.pin_mac("alice", "8250"))),
             format!("answer_mac {}", hex(&keys.answer_mac("alice", "pet", "senor whiskers"))),
+            format!("audit_mac {}", hex(&keys.audit_mac("seal", &[b"42"]))),
             format!("key_id {:02x}", keys.seal(b"", b"")[1]),
         ];
         assert_eq!(found.join("\n"), golden.trim());

@@ -17,7 +17,7 @@ mod settings;
 
 pub use answer::AnswerHash;
 pub use device::{DeviceAlg, verify_device};
-pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256_base64, sha256, sha256_hex};
+pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256, hmac_sha256_base64, sha256, sha256_hex};
 pub use enrollment::{
     BoxError, ENROLLMENT_KEY_DEFAULTS, EnrollmentKeySettings, EnrollmentKeys, EnrollmentPublicKey,
     InvalidEnrollmentKey, new_enrollment_key,

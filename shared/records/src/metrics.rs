@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fleet_telemetry::{HistogramVec, IntCounter, IntCounterVec, LATENCY_SECONDS, Metrics};
+use fleet_domain::Timestamp;
+use fleet_telemetry::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, LATENCY_SECONDS, Metrics};
 
 /// Upper limits for the number of jobs in a batch.
 const BATCH_JOBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1000.0];
@@ -18,6 +19,8 @@ pub(crate) struct RecordsMetrics {
     slots: IntCounterVec,
     told_marks: IntCounterVec,
     upkeep: IntCounterVec,
+    sealed_until: IntGaugeVec,
+    seals_lost: IntCounterVec,
 }
 
 impl RecordsMetrics {
@@ -68,8 +71,18 @@ impl RecordsMetrics {
             ),
             upkeep: metrics.counter(
                 "mfa_records_upkeep_failures_total",
-                "Failed rounds of upkeep, by task: portals, clock, partitions, low_water.",
+                "Failed rounds of upkeep, by task: portals, clock, partitions, seals, low_water.",
                 &["task"],
+            ),
+            sealed_until: metrics.gauge(
+                "mfa_records_sealed_until_seconds",
+                "Until when the audit is sealed, in seconds since 1970; 0 where it never was. Minus the time: how old the newest seal is.",
+                &[],
+            ),
+            seals_lost: metrics.counter(
+                "mfa_records_seals_lost_total",
+                "How often the newest seal of the audit was an older or another one than this process had seen before.",
+                &[],
             ),
         }
     }
@@ -102,6 +115,14 @@ impl RecordsMetrics {
 
     pub(crate) fn told_marks(&self, outcome: &str) -> IntCounter {
         self.told_marks.with_label_values(&[outcome])
+    }
+
+    pub(crate) fn sealed_until(&self, until: Timestamp) {
+        self.sealed_until.with_label_values::<&str>(&[]).set(until.as_secs());
+    }
+
+    pub(crate) fn seals_lost(&self) {
+        self.seals_lost.with_label_values::<&str>(&[]).inc();
     }
 
     pub(crate) fn upkeep_failed(&self, task: &str) {

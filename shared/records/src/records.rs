@@ -22,14 +22,16 @@ use crate::metrics::RecordsMetrics;
 use crate::pacing::TakeSlots;
 use crate::portals::Portals;
 use crate::retelling::Retelling;
+use crate::sealing::Sealer;
 use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::Upkeep;
 use crate::{
-    AuditRow, Beside, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Error, Guess,
-    GuessLimit, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier, Place, Settings, Slot, SlotAsk,
-    Standing, Storage, Stored, StoredEnrollment, ToldCursor, Transition, account, administration,
-    enrollments, history, migrations, pacing, phones, pins, standing, storage,
+    AuditRow, Beside, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Erasure, Error, Guess,
+    GuessLimit, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier, Person, Place, Seal, Sealed,
+    Settings, Slot, SlotAsk, Standing, Storage, Stored, StoredEnrollment, ToldCursor, Transition,
+    Verification, account, administration, enrollments, erasure, history, migrations, pacing, person, phones,
+    pins, seals, standing, storage,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -51,6 +53,7 @@ struct Inner {
     slots: Batches<TakeSlots>,
     told: ToldMarks,
     sweeps: Sweeps,
+    sealer: Sealer,
     portals: Portals,
     clock: Clock,
     /// For what is asked beside the lanes, one connection for each ask: the lanes always find theirs.
@@ -85,6 +88,7 @@ impl Records {
         let create = Create { connections: connections.clone(), metrics: metrics.clone() };
         let slots = TakeSlots { connections: connections.clone(), metrics: metrics.clone() };
         let portals = Portals::default();
+        let sealer = Sealer::new(connections.clone(), keys.clone(), metrics.clone());
         let inner = Inner {
             users: Batches::start(LoadUsers(connections.clone()), limits, metrics.clone(), context),
             challenges: Batches::start(LoadChallenges(connections.clone()), limits, metrics.clone(), context),
@@ -95,6 +99,7 @@ impl Records {
             slots: Batches::start(slots, limits, metrics.clone(), context),
             told: ToldMarks::start(connections.clone(), metrics.clone(), context),
             sweeps: Sweeps::new(connections.clone(), metrics.clone()),
+            sealer: sealer.clone(),
             portals: portals.clone(),
             connections: connections.clone(),
             keys,
@@ -105,11 +110,13 @@ impl Records {
         let upkeep = Upkeep {
             connections,
             portals,
+            sealer,
             clock: context.clock.clone(),
             ready: readiness.check("postgresql"),
             metrics,
             days_kept: settings.days_kept,
             failing: Arc::default(),
+            behind: Arc::default(),
         };
         upkeep.start(context).await;
         Ok(Self(Arc::new(inner)))
@@ -499,6 +506,41 @@ impl Records {
     /// The audit rows of a challenge, oldest first. For people, not for the hot path.
     pub async fn history(&self, key: &ChallengeKey) -> Result<Vec<AuditRow>, Error> {
         history::history(&self.0.connections, key).await
+    }
+
+    /// Seals what is closed of the audit trail and not sealed yet, for some seconds. Every process does so each minute; any
+    /// number may do it at once.
+    pub async fn seal_audit(&self) -> Result<Sealed, Error> {
+        self.0.sealer.round().await.map_err(|fault| fault.into_error("sealing the audit"))
+    }
+
+    /// The newest seals of the audit trail, newest first.
+    pub async fn audit_seals(&self, limit: u16) -> Result<Vec<Seal>, Error> {
+        let _place = self.beside("reading the seals").await?;
+        seals::newest(&self.0.connections, limit).await
+    }
+
+    /// Begins to hold the audit trail against its seals, from the seal in whose range `since` is, or from the first one. It
+    /// takes as long as reading the audit does.
+    pub async fn verify_audit(&self, since: Option<Timestamp>) -> Result<Verification, Error> {
+        Verification::begin(&self.0.connections, &self.0.keys, since).await
+    }
+
+    /// How much is stored about a person, by its name in exports: nothing where there is nothing.
+    pub async fn count_person(&self, user: &UserId) -> Result<Vec<(&'static str, u64)>, Error> {
+        let _place = self.beside("counting what is stored about a person").await?;
+        person::count(&self.0.connections, user).await
+    }
+
+    /// Everything that is stored about a person. Numbers are in clear, secrets left out. For people, not for the hot path.
+    pub async fn person(&self, user: &UserId) -> Result<Option<Person>, Error> {
+        person::export(&self.0.connections, &self.0.keys, user).await
+    }
+
+    /// Removes a person. Block the user before and end what is open: whoever has challenges that are not settled stays. The
+    /// act that is left has this reason and the login of this process. Repeat it after an error: it goes on where it was.
+    pub async fn erase(&self, user: &UserId, reason: &str) -> Result<Erasure, Error> {
+        erasure::erase(&self.0.connections, &self.0.keys, user, reason).await
     }
 
     /// A place for an ask beside the lanes.

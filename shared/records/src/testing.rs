@@ -10,6 +10,7 @@ use tokio::runtime;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::connection::{pool, session_options};
+use crate::person::PARTS;
 use crate::{Records, Settings, commit, create, load, retelling, sweep, told};
 
 /// A migrated schema that is dropped with this value.
@@ -85,6 +86,13 @@ impl Scratch {
     }
 }
 
+/// The tables that say something of a person, each with its columns that an export tells or keeps back on purpose, and
+/// whether an erasure deletes its rows.
+pub fn parts_of_a_person() -> Vec<(&'static str, Vec<&'static str>, bool)> {
+    let columns = |part: &crate::person::Part| [part.shown, part.kept_back].concat();
+    PARTS.iter().map(|part| (part.table, columns(part), part.deleted)).collect()
+}
+
 /// The hot statements with their parameters: `?` for what does not bear on the plan.
 const HOT: [(&str, &str, &str); 11] = [
     ("create", create::CREATE, "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"),
@@ -125,6 +133,15 @@ impl Held {
     #[expect(clippy::expect_used, reason = "a test whose SQL fails has failed")]
     pub async fn commit(self) {
         self.0.batch_execute("COMMIT").await.expect("it commits");
+    }
+
+    /// Ends the transaction as if its process had died.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[expect(clippy::expect_used, reason = "a test whose SQL fails has failed")]
+    pub async fn abandon(self) {
+        self.0.batch_execute("ROLLBACK").await.expect("it ends");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every process does again and again: follow the database's clock, read the portals, keep partitions.
+//! What every process does again and again: follow the database's clock, read the portals, keep partitions, seal the audit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use crate::connection::Connections;
 use crate::error::Fault;
 use crate::metrics::RecordsMetrics;
 use crate::portals::Portals;
+use crate::sealing::{EVERY, Sealer};
 use crate::sql_time::SqlTime;
 
 /// Between two measurements of the clock, and two readings of the portals.
@@ -38,12 +39,15 @@ const FORGET_WAITING: &str = "DELETE FROM waiting_calls WHERE begin_by < fleet_n
 pub(crate) struct Upkeep {
     pub(crate) connections: Connections,
     pub(crate) portals: Portals,
+    pub(crate) sealer: Sealer,
     pub(crate) clock: Clock,
     pub(crate) ready: ReadyFlag,
     pub(crate) metrics: RecordsMetrics,
     pub(crate) days_kept: u16,
     /// By task, whether it failed the last time: a failure is logged once, not every second.
-    pub(crate) failing: Arc<[AtomicBool; 3]>,
+    pub(crate) failing: Arc<[AtomicBool; 4]>,
+    /// Whether the last round of seals left some to be made.
+    pub(crate) behind: Arc<AtomicBool>,
 }
 
 impl Upkeep {
@@ -60,6 +64,16 @@ impl Upkeep {
                 Ok(())
             });
         }
+        // Not at once: a program that only looks something up is gone before, and seals nothing.
+        let (upkeep, stop) = (self.clone(), context.stop.clone());
+        context.tasks.spawn("seals", async move {
+            let mut pause = EVERY;
+            while tokio::select! { () = sleep(pause) => true, () = stop.soft() => false } {
+                upkeep.once(Task::Seals).await;
+                pause = if upkeep.behind.swap(false, Ordering::Relaxed) { SOON } else { EVERY };
+            }
+            Ok(())
+        });
         let stop = context.stop.clone();
         context.tasks.spawn("partitions", async move {
             let mut pause = if kept { SELDOM } else { SOON };
@@ -77,6 +91,7 @@ impl Upkeep {
             Task::Clock => self.measure_clock().await,
             Task::Portals => self.portals.refresh(&self.connections).await,
             Task::Partitions => self.keep_partitions().await,
+            Task::Seals => self.seal().await,
         };
         let (name, failing) = (task.as_str(), &self.failing[task as usize]);
         match done {
@@ -127,6 +142,13 @@ impl Upkeep {
         best.map(|(_, time, at)| (time, at)).ok_or(Fault::Lost(None))
     }
 
+    /// Seals what is closed of the audit.
+    async fn seal(&self) -> Result<(), Fault> {
+        let sealed = self.sealer.round().await?;
+        self.behind.store(sealed.behind, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Makes the partitions of the days to come and drops the old ones.
     async fn keep_partitions(&self) -> Result<(), Fault> {
         let mut session = self.connections.durable().await?;
@@ -143,6 +165,7 @@ enum Task {
     Clock,
     Portals,
     Partitions,
+    Seals,
 }
 
 impl Task {
@@ -151,6 +174,7 @@ impl Task {
             Self::Clock => "clock",
             Self::Portals => "portals",
             Self::Partitions => "partitions",
+            Self::Seals => "seals",
         }
     }
 
@@ -159,6 +183,7 @@ impl Task {
             Self::Clock => "asking for the time",
             Self::Portals => "reading the portals",
             Self::Partitions => "keeping partitions",
+            Self::Seals => "sealing the audit",
         }
     }
 }

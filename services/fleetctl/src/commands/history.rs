@@ -62,7 +62,7 @@ fn cells(row: &AuditRow, since: Timestamp) -> Vec<Cell> {
     ]
 }
 
-fn actor(actor: &Actor) -> String {
+pub(super) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Fleet => "fleet".to_owned(),
         Actor::Portal => "portal".to_owned(),
@@ -72,7 +72,7 @@ fn actor(actor: &Actor) -> String {
     }
 }
 
-fn attempt(note: &AttemptNote) -> String {
+pub(super) fn attempt(note: &AttemptNote) -> String {
     let mut text = format!("{} {} {}", note.number, note.channel, note.state);
     let more = [
         note.caller_id.as_ref().map(|id| format!("from {} ({})", id.number, id.step)),

@@ -132,7 +132,7 @@ fn cells(act: &Act) -> Vec<Cell> {
     ]
 }
 
-fn no_such(user: &UserId) -> Error {
+pub(super) fn no_such(user: &UserId) -> Error {
     Error::NotFound { what: format!("there is no user {user}"), advice: "is the id right?" }
 }
 

@@ -4,6 +4,7 @@
 mod again;
 mod caller_ids;
 mod cases;
+mod erased;
 mod opening;
 mod properties;
 mod secrets;

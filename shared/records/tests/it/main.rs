@@ -4,9 +4,11 @@
 
 mod commits;
 mod enrolled;
+mod erasure;
 mod fixtures;
 mod pacing;
 mod plans;
 mod processes;
+mod seals;
 mod standing;
 mod sweeps;

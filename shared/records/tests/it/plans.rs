@@ -66,8 +66,9 @@ async fn every_day_from_yesterday_to_three_ahead_has_its_partitions_and_old_days
         )
         .await;
     let later = Process::with(settings).await;
-    // As many days as before, three later: the older ones were dropped.
-    assert_eq!(scratch.sql(count).await, ["10"]);
+    // As many days as before, three later, and challenges a day longer: the older ones were dropped, which is an act.
+    assert_eq!(scratch.sql(count).await, ["11"]);
+    assert_eq!(scratch.sql("SELECT count(*) FROM acts WHERE act LIKE 'dropped %'").await, ["3"]);
     process.stop().await;
     later.stop().await;
 }
@@ -75,7 +76,7 @@ async fn every_day_from_yesterday_to_three_ahead_has_its_partitions_and_old_days
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_migrate_at_once_apply_everything_once() {
     let scratch = Scratch::new().await;
-    scratch.sql("DROP TABLE challenges, audit, calls, low_water, portals, phones, devices, lockouts, opted_out, acts, carriers, waiting_calls, enrollments, spent_proofs, answers, earlier_pins, bypasses, enrollment_keys, users, refinery_schema_history CASCADE;
+    scratch.sql("DROP TABLE challenges, audit, calls, low_water, portals, phones, devices, lockouts, opted_out, acts, carriers, waiting_calls, audit_seals, audit_salts, enrollments, spent_proofs, answers, earlier_pins, bypasses, enrollment_keys, users, refinery_schema_history CASCADE;
         DROP FUNCTION fleet_now, make_partitions, drop_partitions, first_id_of, slot_spacing, lock_carrier, take_slots,
             claim_slots").await;
     let migrated = join_all((0..4).map(|_| Records::migrate(scratch.settings()))).await;
