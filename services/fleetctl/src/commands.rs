@@ -4,7 +4,9 @@ mod carriers;
 mod challenge;
 mod dead;
 mod demo_data;
+mod export;
 mod history;
+mod import;
 mod keys;
 mod outcome;
 mod play;
@@ -47,13 +49,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         Command::Outcome(args) => outcome::run(&args, &sections, screen).await,
         Command::History { portal, id } => history::run(portal, id, &sections, screen).await,
         Command::Dead { act } => dead(act, &sections, screen).await,
-        Command::User { act: UserAct::Block { user, reason, lasting } } => {
-            standing::block(&user, (&reason, lasting), &sections, screen).await
-        }
-        Command::User { act: UserAct::Unblock { user, reason } } => {
-            standing::unblock(&user, &reason, &sections, screen).await
-        }
-        Command::User { act: UserAct::Show { user } } => standing::show(&user, &sections, screen).await,
+        Command::User { act } => user(act, &sections, screen).await,
         Command::Phone { act: PhoneAct::OptIn { number, reason } } => {
             standing::opt_in(&number, &reason, &sections, screen).await
         }
@@ -63,6 +59,18 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
         }
         Command::Queues => queues::run(&sections, screen).await,
         Command::Play(args) => play::run(&args, &sections, screen).await,
+    }
+}
+
+async fn user(act: UserAct, sections: &Sections, screen: &mut Screen) -> Result<Exit, Error> {
+    match act {
+        UserAct::Block { user, reason, lasting } => {
+            standing::block(&user, (&reason, lasting), sections, screen).await
+        }
+        UserAct::Unblock { user, reason } => standing::unblock(&user, &reason, sections, screen).await,
+        UserAct::Show { user } => standing::show(&user, sections, screen).await,
+        UserAct::Import(args) => import::run(&args, sections, screen).await,
+        UserAct::ExportAll(args) => export::run(&args, sections, screen).await,
     }
 }
 

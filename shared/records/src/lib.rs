@@ -2,6 +2,7 @@
 
 mod administration;
 mod batch;
+mod bulk;
 mod commit;
 mod connection;
 mod create;
@@ -31,6 +32,7 @@ mod told;
 mod transition;
 mod upkeep;
 
+pub use bulk::{BulkUser, Existing, Imported};
 pub use enrolled::{DeviceRecord, NewDevice, NewPhone, NewUser};
 pub use error::{Error, ErrorClass, Source};
 pub use fleet_keys::DeviceAlg;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
 mod asking;
+mod bulk;
 mod letters;
 mod looking;
 mod support;
