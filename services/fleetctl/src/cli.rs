@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::ask::{Method, parse_number, parse_target};
+use crate::bulk::format::Format;
 use crate::help;
 
 /// Ask for challenges as a portal does, and look into a running fleet.
@@ -158,6 +159,66 @@ pub enum UserAct {
         #[arg(value_parser = UserId::parse)]
         user: UserId,
     },
+    /// Store the users of a file, line by line; what is refused is listed, and the rest stored.
+    #[command(after_help = help::USER_IMPORT)]
+    Import(ImportArgs),
+    /// Write all users to a file that `import` reads.
+    #[command(after_help = help::USER_EXPORT_ALL)]
+    ExportAll(ExportArgs),
+}
+
+/// `fleetctl user import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// CSV under a line of names, or one JSON object a line; UTF-8.
+    pub file: PathBuf,
+    /// The format, where the file's name does not tell it (.csv, .jsonl).
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// What becomes of users that are there already.
+    #[arg(long, value_enum, default_value_t = OnExisting::Skip)]
+    pub(crate) existing: OnExisting,
+    /// Check every line and store nothing. PostgreSQL is not needed.
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// Where refused lines are listed, by number, field and rule; FILE.rejects.csv if absent.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Go on where an import of this file was stopped.
+    #[arg(long)]
+    pub resume: bool,
+    /// Read a number of digits alone as if a spreadsheet had eaten its +.
+    #[arg(long)]
+    pub add_plus: bool,
+    /// How much of the time the import may use the database, in per cent, 5 to 100; the rest is left to challenges.
+    #[arg(long, default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(5..=100))]
+    pub share: u8,
+}
+
+/// What becomes of users that are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnExisting {
+    /// They stay as they are.
+    Skip,
+    /// What the line gives takes the place of what was there; the rest stays.
+    Update,
+}
+
+impl OnExisting {
+    pub(crate) const fn is_update(self) -> bool {
+        matches!(self, Self::Update)
+    }
+}
+
+/// `fleetctl user export-all`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The file; only its owner can read it.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The format, where the file's name does not tell it (.csv, .jsonl).
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
 }
 
 /// `fleetctl audit`.

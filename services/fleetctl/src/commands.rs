@@ -5,7 +5,9 @@ mod carriers;
 mod challenge;
 mod dead;
 mod demo_data;
+mod export;
 mod history;
+mod import;
 mod keys;
 mod outcome;
 mod person;
@@ -73,6 +75,8 @@ async fn user(act: UserAct, sections: &Sections, screen: &mut Screen) -> Result<
         UserAct::Show { user } => standing::show(&user, sections, screen).await,
         UserAct::Export { user, out } => person::export(&user, out.as_deref(), sections, screen).await,
         UserAct::Erase { user, reason, yes } => person::erase(&user, (&reason, yes), sections, screen).await,
+        UserAct::Import(args) => import::run(&args, sections, screen).await,
+        UserAct::ExportAll(args) => export::run(&args, sections, screen).await,
     }
 }
 

@@ -141,6 +141,8 @@ Examples:
   fleetctl user unblock alice --reason mistake
   fleetctl user export alice
   fleetctl user erase alice --reason request
+  fleetctl user import people.csv
+  fleetctl user export-all --out people.jsonl
 
 Every act is kept with its reason and with the login that PostgreSQL has for whoever did it.
 
@@ -187,6 +189,52 @@ Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
 Exit codes:
    0  done
   66  there is no such user
+  69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_IMPORT: &str = "\
+Examples:
+  fleetctl user import people.csv --dry-run
+  fleetctl user import people.csv
+  fleetctl user import people.csv --existing update --resume
+
+Fields: id, audience and method (voice, push, totp) are needed. phone and backup_phone are E.164 numbers; extension and \
+backup_extension are keyed after the answer; phone_kind and backup_kind are mobile or office (office behind an extension, else \
+mobile, if absent); verified and backup_verified are true where a live call was answered before (false if absent, and such a phone \
+is not called before it passes one). pin_hash is a PHC string of argon2id, argon2i, pbkdf2-sha256, pbkdf2-sha512 or scrypt, or a \
+bcrypt hash, made of the bare digits; or what an export of this fleet has.
+
+Users that are there are left as they are. With --existing update they take audience and method of their line, and each phone and \
+PIN that it gives; what it does not give stays, as do devices, blocks and answers. A phone whose number and extension are the same stays \
+verified.
+
+A user whose method has no data yet is stored and not called: the data is asked for first. A line that is refused does not stop the \
+rest. A number without + is refused, since a spreadsheet may have eaten it: --add-plus puts it back, in files whose numbers are all \
+international.
+
+FILE.checkpoint keeps how far it has come, until it is done. If it was killed, --resume goes on there, unless the file has changed.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY; without the first for --dry-run.
+
+Exit codes:
+   0  done
+  65  done, but lines were refused; or the file cannot be used, and nothing was stored
+  69  PostgreSQL is unavailable, or refuses; --resume goes on
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_EXPORT_ALL: &str = "\
+Example:
+  fleetctl user export-all --out people.jsonl
+
+The file has every user with numbers in clear and PINs as hashes, for `fleetctl user import`: keep it as you keep a password. PINs \
+that were set here can be imported by a fleet with the same FLEET_KEYS__MASTER only. Devices, security answers, blocks and acts are \
+not in it. A spreadsheet that opens the file eats the + of numbers: import its columns as text.
+
+Needs: DATABASE_URL, FLEET_KEYS__MASTER, FLEET_KEYS__OUTCOME_SIGNING_KEY.
+
+Exit codes:
+   0  done
+  65  the file cannot be written
   69  PostgreSQL is unavailable, or refuses
   78  a setting is missing or wrong";
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod ask;
+mod bulk;
 mod cli;
 mod commands;
 mod error;

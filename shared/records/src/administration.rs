@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use fleet_domain::{Portal, UserId};
 use fleet_keys::Keys;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::connection::{Connections, Params, Session};
-use crate::enrolled::{ACTIVE, NewUser, code_of};
+use crate::enrolled::{ACTIVE, NewPhone, NewUser, code_of};
 use crate::error::{Error, Fault};
 use crate::phones;
 
@@ -91,19 +92,7 @@ async fn put_chunk(
     let puts: [(&str, Params<'_>); 5] = [
         (PUT_USERS, &[&ids, &audiences, &methods]),
         (CLEAR_PHONES, &[&ids]),
-        (
-            PUT_PHONES,
-            &[
-                &phones.users,
-                &phones.roles,
-                &phones.kinds,
-                &phones.verified,
-                &phones.indexes,
-                &phones.sealed,
-                &phones.masked,
-                &phones.extensions,
-            ],
-        ),
+        (PUT_PHONES, &phones.params()),
         (CLEAR_DEVICES, &[&ids]),
         (
             PUT_DEVICES,
@@ -116,9 +105,10 @@ async fn put_chunk(
     Ok(())
 }
 
+/// Phones as the columns of an insertion.
 #[derive(Default)]
-struct PhoneColumns<'a> {
-    users: Vec<&'a str>,
+pub(crate) struct PhoneColumns<'a> {
+    pub(crate) users: Vec<&'a str>,
     roles: Vec<i16>,
     kinds: Vec<i16>,
     verified: Vec<bool>,
@@ -130,10 +120,15 @@ struct PhoneColumns<'a> {
 
 impl<'a> PhoneColumns<'a> {
     fn of(keys: &Keys, users: &'a [NewUser]) -> Self {
+        Self::gather(
+            keys,
+            users.iter().flat_map(|user| user.phones.iter().map(move |phone| (&user.id, phone))),
+        )
+    }
+
+    pub(crate) fn gather<'p>(keys: &Keys, phones: impl Iterator<Item = (&'a UserId, &'p NewPhone)>) -> Self {
         let mut columns = Self::default();
-        let phones = users.iter().flat_map(|user| user.phones.iter().map(move |phone| (&user.id, phone)));
         for (user, phone) in phones {
-            let user: &UserId = user;
             columns.users.push(user.as_str());
             columns.roles.push(i16::from(phone.role.code()));
             columns.kinds.push(i16::from(phone.kind.code()));
@@ -145,6 +140,20 @@ impl<'a> PhoneColumns<'a> {
             columns.extensions.push(phone.extension.is_some());
         }
         columns
+    }
+
+    /// The columns in the order of the table's.
+    pub(crate) fn params(&self) -> [&(dyn ToSql + Sync); 8] {
+        [
+            &self.users,
+            &self.roles,
+            &self.kinds,
+            &self.verified,
+            &self.indexes,
+            &self.sealed,
+            &self.masked,
+            &self.extensions,
+        ]
     }
 }
 

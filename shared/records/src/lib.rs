@@ -3,6 +3,7 @@
 mod account;
 mod administration;
 mod batch;
+mod bulk;
 mod commit;
 mod connection;
 mod create;
@@ -39,6 +40,7 @@ mod transition;
 mod upkeep;
 mod verification;
 
+pub use bulk::{BulkUser, Existing, Imported};
 pub use enrolled::{DeviceRecord, NewDevice, NewPhone, NewUser};
 pub use enrollments::{Beside, OpenedEnrollment, StoredEnrollment};
 pub use erasure::{Erased, Erasure};

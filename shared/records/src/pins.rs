@@ -15,7 +15,7 @@ use crate::error::{Error, Fault};
 use crate::sql_time::SqlTime;
 
 /// Stores PINs, and forgets what was guessed at those before.
-const SET: &str = "
+pub(crate) const SET: &str = "
 WITH given AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[]) AS g(id, pin)), forgotten AS (
     DELETE FROM lockouts WHERE factor = $3 AND user_id IN (SELECT id FROM given)
 )

@@ -27,11 +27,11 @@ use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::Upkeep;
 use crate::{
-    AuditRow, Beside, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Erasure, Error, Guess,
-    GuessLimit, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier, Person, Place, Seal, Sealed,
-    Settings, Slot, SlotAsk, Standing, Storage, Stored, StoredEnrollment, ToldCursor, Transition,
-    Verification, account, administration, enrollments, erasure, history, migrations, pacing, person, phones,
-    pins, seals, standing, storage,
+    AuditRow, Beside, BulkUser, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Erasure,
+    Error, Existing, Guess, GuessLimit, Imported, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier,
+    Person, Place, Seal, Sealed, Settings, Slot, SlotAsk, Standing, Storage, Stored, StoredEnrollment,
+    ToldCursor, Transition, Verification, account, administration, bulk, enrollments, erasure, history,
+    migrations, pacing, person, phones, pins, seals, standing, storage,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -314,6 +314,22 @@ impl Records {
     /// Stores many users, each as [`Records::put_user`] does; after an error, the first ones may be stored.
     pub async fn put_users(&self, users: &[NewUser]) -> Result<(), Error> {
         administration::put_users(&self.0.connections, &self.0.keys, users).await
+    }
+
+    /// Stores users of an operator's file in one commit, wholly or not at all; at most some hundreds, of which no two have
+    /// the same id. Each that is added or changed has an act with this reason, once however often the same is done again.
+    pub async fn import_users(
+        &self,
+        users: &[BulkUser],
+        existing: Existing,
+        reason: &str,
+    ) -> Result<Imported, Error> {
+        bulk::import(&self.0.connections, &self.0.keys, users, (existing, reason)).await
+    }
+
+    /// At most so many users after this id, in the order of ids, with their numbers in clear: for an operator's file.
+    pub async fn export_users(&self, after: Option<&UserId>, most: usize) -> Result<Vec<BulkUser>, Error> {
+        bulk::page(&self.0.connections, &self.0.keys, after, most).await
     }
 
     /// Stores or removes PINs; a new one begins without wrong answers. Users that are not there are passed over.

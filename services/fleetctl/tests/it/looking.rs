@@ -12,7 +12,7 @@ const PEOPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ops/demo-data/p
 const ID: &str = "0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b";
 
 /// The lines of `fleetctl keys` as an environment.
-async fn keys() -> Vec<(String, String)> {
+pub(crate) async fn keys() -> Vec<(String, String)> {
     let printed = Program::with(&[]).run(&["keys"]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
     let lines = printed.out.lines().map(|line| line.split_once('=').unwrap());

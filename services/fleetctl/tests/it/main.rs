@@ -4,6 +4,7 @@
 
 mod asking;
 mod auditing;
+mod bulk;
 mod letters;
 mod looking;
 mod support;

@@ -45,8 +45,8 @@ fn i1_the_messages_are_the_types_of_events_and_the_outcome() {
         let name = message["name"].as_str().unwrap();
         assert!(named.insert(name.to_owned()), "{name} twice");
         let schema = &message["payload"]["schema"];
-        if name == "outcome" {
-            assert_eq!(schema["$ref"], "schemas/outcome.json");
+        if name == "outcome" || name == "enrollment-outcome" {
+            assert_eq!(schema["$ref"], format!("schemas/{name}.json"));
             continue;
         }
         let own = &schema["allOf"][1]["properties"];
@@ -54,7 +54,7 @@ fn i1_the_messages_are_the_types_of_events_and_the_outcome() {
         assert_eq!(own["data"]["$ref"], data_schema(name), "{key}");
     }
     let types = EventType::ALL.iter().map(|event_type| event_type.as_str().to_owned());
-    assert_eq!(named, types.chain(["outcome".to_owned()]).collect());
+    assert_eq!(named, types.chain(["outcome".to_owned(), "enrollment-outcome".to_owned()]).collect());
 }
 
 /// Where the schema of the whole message finds that of the type's `data`.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_contracts::{EventType, Outcome, parse};
+use fleet_contracts::{EnrollmentOutcome, EventType, Outcome, parse};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -23,6 +23,15 @@ fn check_message(name: &str, message: &Value, schema: &jsonschema::Validator) ->
     read.event.message.event_type()
 }
 
+fn check_enrollment(name: &str, document: &Value, schema: &jsonschema::Validator) {
+    if let Err(e) = schema.validate(document) {
+        panic!("{name}: {e}");
+    }
+    let outcome =
+        EnrollmentOutcome::from_json(&document.to_string()).unwrap_or_else(|| panic!("{name} is not read"));
+    assert_eq!(serde_json::from_str::<Value>(&outcome.to_json()).unwrap(), *document, "{name}");
+}
+
 fn check_outcome(name: &str, document: &Value, schema: &jsonschema::Validator) {
     if let Err(e) = schema.validate(document) {
         panic!("{name}: {e}");
@@ -34,9 +43,12 @@ fn check_outcome(name: &str, document: &Value, schema: &jsonschema::Validator) {
 #[test]
 fn i1_every_example_is_valid_and_written_as_it_was_read() {
     let (event, outcome) = (documents::validator("event.json"), documents::validator("outcome.json"));
+    let enrollment = documents::validator("enrollment-outcome.json");
     let mut seen = BTreeSet::new();
     for (name, document) in documents::folder("examples") {
-        if name.starts_with("outcome-") {
+        if name.starts_with("enrollment-outcome-") {
+            check_enrollment(&name, &document, &enrollment);
+        } else if name.starts_with("outcome-") {
             check_outcome(&name, &document, &outcome);
         } else {
             seen.insert(check_message(&name, &document, &event));

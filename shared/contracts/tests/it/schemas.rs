@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use fleet_contracts::EventType;
 use fleet_domain::{
-    Assurance, AttemptState, CallerIdStep, ChallengeResult, Channel, Detection, Progress, Purpose, Reason,
-    Refusal,
+    Assurance, AttemptState, Authority, CallerIdStep, ChallengeResult, Change, Channel, Detection,
+    EnrollmentReason, EnrollmentResult, EnrollmentState, NextStep, PhoneKind, PhoneRole, Progress, Purpose,
+    Reason, Refusal,
 };
 use serde_json::{Value, json};
 
@@ -46,6 +47,23 @@ fn o3_the_lists_in_the_schemas_are_the_domains() {
         ("challenge-request", "/properties/workflow/items/properties/channel", json!(["voice", "push"])),
         ("challenge-refused", "/properties/reason", words!(Refusal)),
         ("fraud-reported", "/properties/channel", words!(Channel)),
+        ("enrollment-request", "/properties/change", words!(Change)),
+        ("enrollment-request", "/properties/method", json!(["voice", "push"])),
+        ("enrollment-request", "/properties/phone", words!(PhoneRole)),
+        ("enrollment-continue", "/properties/with", json!(["test", "answers", "cancel"])),
+        ("enrollment-refused", "/properties/reason", words!(Refusal)),
+        ("enrollment-secrets", "/properties/phone/properties/kind", words!(PhoneKind)),
+        ("enrollment-secrets", "/properties/backup/properties/kind", words!(PhoneKind)),
+        ("enrollment-outcome", "/properties/result", words!(EnrollmentResult)),
+        ("enrollment-outcome", "/properties/state", words!(EnrollmentState)),
+        ("enrollment-outcome", "/properties/reason", words!(EnrollmentReason)),
+        ("enrollment-outcome", "/properties/next_step", words!(NextStep)),
+        ("enrollment-outcome", "/properties/change", words!(Change)),
+        ("enrollment-outcome", "/properties/authority", words!(Authority)),
+        ("enrollment-outcome", "/properties/method/properties/before", words!(Channel)),
+        ("enrollment-outcome", "/properties/method/properties/after", words!(Channel)),
+        ("enrollment-outcome", "/properties/phones/items/properties/phone", words!(PhoneRole)),
+        ("enrollment-outcome", "/properties/tests/items/properties/reason", words!(Reason)),
         ("outcome", "/properties/result", words!(ChallengeResult)),
         ("outcome", "/properties/progress", words!(Progress)),
         ("outcome", "/properties/reason", words!(Reason)),
