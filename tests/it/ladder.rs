@@ -40,6 +40,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     // The simulator is the outside view and signs as Twilio, Google and the phones do.
     ("ring", &["fleet-keys", "fleet-simulator"]),
     ("argon2", &["fleet-keys"]),
+    ("blowfish", &["fleet-keys"]),
+    ("crypto_box", &["fleet-keys"]),
+    ("scrypt", &["fleet-keys"]),
     // The load generator's bare loop sends as push-worker does.
     ("gcp_auth", &["fleet-push-worker", "fleet-load"]),
     ("crypto_box", &["fleet-keys"]),

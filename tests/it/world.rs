@@ -98,9 +98,8 @@ impl World {
         std::fs::create_dir_all(&folder).unwrap();
         let people_file = folder.join("people.toml");
         std::fs::write(&people_file, people).unwrap();
-        let gateway = format!("127.0.0.1:{}", free_port());
+        let (gateway, context) = (format!("127.0.0.1:{}", free_port()), context());
         let gateway_url = format!("http://{gateway}");
-        let context = context();
         let simulator_url = start_simulator(&context, &folder, &gateway_url).await;
         let credentials = folder.join("fcm.json");
         fleet_simulator::write_credentials(&credentials, "demo-mfa", &simulator_url).unwrap();

@@ -119,9 +119,9 @@ impl Worker {
             Err(flaw) => return Ok(Err(flaw)),
         };
         if self.records().is_opted_out(&number).await? {
-            let rule = "asked never to be called again";
+            let asked = "asked never to be called again";
             let field = format!("{field}.number");
-            return Ok(Err(Flaw::new(EnrollmentReason::DestinationNotAllowed, &field, rule)));
+            return Ok(Err(Flaw::new(EnrollmentReason::DestinationNotAllowed, &field, asked)));
         }
         let kind = secret.kind.unwrap_or(PhoneKind::Mobile);
         Ok(Ok(self.records().sealed_phone((of.user, role), (&number, extension.as_ref()), kind)))

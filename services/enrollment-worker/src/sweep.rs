@@ -31,7 +31,7 @@ impl Worker {
                 }
                 Ok(()) => {}
                 Err(error) if failing => {
-                    tracing::debug!(%error, "a sweep of enrollments was cut short again")
+                    tracing::debug!(%error, "a sweep of enrollments was cut short again");
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a sweep of enrollments was cut short; the next ones take up the rest");

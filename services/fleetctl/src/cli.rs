@@ -191,7 +191,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub add_plus: bool,
     /// How much of the time the import may use the database, in per cent, 5 to 100; the rest is left to challenges.
-    #[arg(long, default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(5..=100))]
+    #[arg(long, default_value_t = 33, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(5..=100))]
     pub share: u8,
 }
 

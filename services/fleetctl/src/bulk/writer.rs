@@ -29,8 +29,12 @@ impl Writer {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
         let unfinished = PathBuf::from(unfinished);
+        // One that was left lying around may be open to others: it makes room for a new one.
+        if unfinished.exists() {
+            std::fs::remove_file(&unfinished)?;
+        }
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&unfinished)?;

@@ -24,8 +24,8 @@ use crate::print::Screen;
 use crate::session::{Session, records_error};
 use crate::settings::Sections;
 
-/// Users that share a commit: many enough to be fast, few enough that a challenge never waits long behind them.
-const CHUNK: usize = 250;
+/// Users that share a commit: many enough to be fast, few enough that a challenge hardly waits behind them.
+const CHUNK: usize = 100;
 /// How often a chunk is tried while PostgreSQL is away or busy, a second apart.
 const TRIES: u32 = 30;
 

@@ -80,7 +80,7 @@ pub fn proves(challenge: &Challenge, user: &UserId, within: Duration, now: Times
 }
 
 /// How long a challenge is waited for before questions may take its place.
-pub const RECOVERY_AFTER: Duration = Duration::from_secs(60);
+pub const RECOVERY_AFTER: Duration = Duration::from_mins(1);
 
 /// Whether this challenge allows its user to answer security questions instead: the factor could not be reached, or has not
 /// answered for a minute. Never after a report of fraud, a block, a lockout or a wrong answer.

@@ -65,14 +65,16 @@ fn known_user<'a>(account: &'a Account, portal: &Portal) -> Option<&'a User> {
 }
 
 fn not_allowed(reason: EnrollmentReason) -> Flaw {
-    let (field, rule) = match reason {
-        EnrollmentReason::ProofRequired => (
+    let (field, rule) = if reason == EnrollmentReason::ProofRequired {
+        (
             "data.proof",
             "must be a challenge of this user, approved a short while ago and not used before, or what the change allows \
              in its place",
-        ),
-        EnrollmentReason::LockedOut => ("data.user_id", "is blocked: an operator can lift that"),
-        _ => ("data.change", "is not among what this portal may ask for"),
+        )
+    } else if reason == EnrollmentReason::LockedOut {
+        ("data.user_id", "is blocked: an operator can lift that")
+    } else {
+        ("data.change", "is not among what this portal may ask for")
     };
     Flaw::new(reason, field, rule)
 }
@@ -205,7 +207,18 @@ fn at_once(ask: &EnrollmentAsk) -> Patch {
         standing: match ask.change {
             Change::Block => Some(StandingChange::Block(wanted.until)),
             Change::Unblock => Some(StandingChange::Unblock),
-            _ => None,
+            Change::Enroll
+            | Change::Method
+            | Change::Phone
+            | Change::PhoneRemove
+            | Change::PhoneTest
+            | Change::Pin
+            | Change::Questions
+            | Change::DeviceRevoke
+            | Change::Recovery
+            | Change::DeviceLost
+            | Change::Bypass
+            | Change::Delete => None,
         },
         bypass_s: wanted.seconds.filter(|_| ask.change == Change::Bypass),
         delete: ask.change == Change::Delete,
@@ -293,8 +306,8 @@ fn test_phone(
 ) -> Result<Plan, Flaw> {
     let role = ask.wanted.role.unwrap_or(PhoneRole::Backup);
     let Some(phone) = user.phones.iter().find(|phone| phone.role == role) else {
-        let rule = "names a phone that this user does not have";
-        return Err(Flaw::new(EnrollmentReason::InvalidNumber, "data.target", rule));
+        let names = "names a phone that this user does not have";
+        return Err(Flaw::new(EnrollmentReason::InvalidNumber, "data.phone", names));
     };
     let phone = Phone { verified: true, ..phone.clone() };
     let mode = test_mode(None, Some(user), (portal, authority))?;

@@ -245,7 +245,9 @@ proptest! {
             if let Ok(next) = step(&challenge, &now_asked(event, &challenge), at(seconds)) {
                 if waits(&challenge) && next.is_open() {
                     let number = challenge.live_attempt().unwrap().number;
-                    assert_eq!(next.attempt(number).unwrap().state, AttemptState::Reserved, "{event:?}");
+                    // It can end unbegun, where its turn would come too late.
+                    let state = next.attempt(number).unwrap().state;
+                    assert!(matches!(state, AttemptState::Reserved | AttemptState::Ended), "{event:?}: {state}");
                 }
                 challenge = next;
             }

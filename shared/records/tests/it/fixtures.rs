@@ -175,6 +175,7 @@ fn ann_as_loaded() -> User {
         blocked: false,
         has_pin: false,
         pin_locked_until: None,
+        bypass: false,
         opted_out: Vec::new(),
         phones: vec![phone],
         devices: vec![device],
