@@ -1,6 +1,7 @@
 //! One message in, one verdict out.
 
-use fleet_broker::{Delivery, Handler, Verdict};
+use fleet_broker::{Delivery, Handler, Poison, Verdict};
+use fleet_domain::{EnrollmentEvent, RequestKey};
 use fleet_engine::{Error, owed_verdict};
 
 use crate::opened::{Asked, read};
@@ -35,9 +36,36 @@ impl RequestHandler {
     }
 }
 
+impl RequestHandler {
+    /// Ends the request of a message that cannot be handled, if there is one; the message itself is parked.
+    async fn end(&self, delivery: &Delivery) -> Result<(), Error> {
+        let (Some(portal), Ok(asked)) = (delivery.sender.portal(), read(delivery)) else { return Ok(()) };
+        let id = match asked {
+            Asked::Change(request, _) => request.request_id,
+            Asked::GoesOn(goes_on) => goes_on.request_id,
+        };
+        let key = RequestKey { id, portal: portal.clone() };
+        match self.worker.step(&key, None, &EnrollmentEvent::Fail).await {
+            Ok(_) | Err(Error::Unknown) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Handler for RequestHandler {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         self.take(&delivery).await.unwrap_or_else(|error| error.verdict())
+    }
+
+    async fn give_up(&self, delivery: Delivery) -> Verdict {
+        match self.end(&delivery).await {
+            Ok(()) => Verdict::Poison(Poison::hash_only(
+                "given_up",
+                "a request about an enrollment that was delivered over and over and never handled",
+                Vec::new(),
+            )),
+            Err(error) => error.verdict(),
+        }
     }
 }
 

@@ -432,13 +432,18 @@ mod tests {
         let chances = |queue: Queue| (0..=200).filter(|count| queue.is_last_chance(*count)).min();
         for queue in Queue::ALL {
             let first = match queue {
-                Queue::ChallengeVoice | Queue::ChallengePush | Queue::ChallengeDefault | Queue::Control => {
-                    Some(18)
-                }
+                Queue::ChallengeVoice
+                | Queue::ChallengePush
+                | Queue::ChallengeDefault
+                | Queue::Control
+                | Queue::Enrollment => Some(18),
                 Queue::Dead => Some(98),
-                Queue::VoiceDial | Queue::VoiceHangup | Queue::PushSend | Queue::Delay(_) | Queue::Parked => {
-                    None
-                }
+                Queue::VoiceDial
+                | Queue::VoiceHangup
+                | Queue::PushSend
+                | Queue::TestEnded
+                | Queue::Delay(_)
+                | Queue::Parked => None,
             };
             assert_eq!(chances(queue), first, "{queue:?}");
         }

@@ -45,6 +45,7 @@ pub(crate) fn user() -> User {
         blocked: false,
         has_pin: true,
         pin_locked_until: None,
+        bypass: false,
         opted_out: Vec::new(),
         phones: vec![phone(PhoneRole::Primary), phone(PhoneRole::Backup)],
         devices: vec![Device { id: device(), push_token: None }],
