@@ -55,14 +55,6 @@ CREATE TABLE bypasses (
     used_at timestamptz
 );
 
--- The public keys to which secrets may be sealed, as the enrollment-workers have told them.
-CREATE TABLE enrollment_keys (
-    id text PRIMARY KEY,                -- the first 16 hex digits of its SHA-256
-    public_key text NOT NULL,           -- X25519, base64url
-    is_current boolean NOT NULL,
-    seen_at timestamptz NOT NULL
-);
-
 ALTER TABLE acts ADD COLUMN version integer;            -- of an enrollment request, whose id and portal stand beside it
 
 DROP INDEX acts_challenge;

@@ -3,6 +3,7 @@
 mod audit;
 mod carriers;
 mod challenge;
+mod change;
 mod dead;
 mod demo_data;
 mod export;
@@ -75,6 +76,7 @@ async fn user(act: UserAct, sections: &Sections, screen: &mut Screen) -> Result<
         UserAct::Show { user } => standing::show(&user, sections, screen).await,
         UserAct::Export { user, out } => person::export(&user, out.as_deref(), sections, screen).await,
         UserAct::Erase { user, reason, yes } => person::erase(&user, (&reason, yes), sections, screen).await,
+        UserAct::Change(args) => change::run(&args, sections, screen).await,
         UserAct::Import(args) => import::run(&args, sections, screen).await,
         UserAct::ExportAll(args) => export::run(&args, sections, screen).await,
     }

@@ -141,6 +141,7 @@ Examples:
   fleetctl user unblock alice --reason mistake
   fleetctl user export alice
   fleetctl user erase alice --reason request
+  fleetctl user change alice bypass --portal help-desk --seconds 120 --ticket HD-7 --reason repair
   fleetctl user import people.csv
   fleetctl user export-all --out people.jsonl
 
@@ -190,6 +191,30 @@ Exit codes:
    0  done
   66  there is no such user
   69  PostgreSQL is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const USER_CHANGE: &str = "\
+Examples:
+  fleetctl user change alice phone_change --portal help-desk --number +19195550102 --reason lost
+  fleetctl user change alice method_change --portal help-desk --method push --reason asked
+  fleetctl user change alice bypass --portal help-desk --seconds 120 --ticket HD-7 --reason repair
+  fleetctl user change alice device_lost --portal help-desk --reason stolen
+  fleetctl user change newcomer enroll --portal help-desk --method voice --audience staff --reason hired
+
+You ask as a portal: RabbitMQ proves who you are, and its policy says what it may change (enrollment.requests). An operators' portal \
+(enrollment.operators) needs no proof of the old factor, is named in the audit, and may do so while the user is locked out. A new \
+phone or method is tested by a live call or push before anything changes. Numbers and PIN travel in a sealed box.
+
+Needs: PORTAL_AMQP_URLS, REDIS_URL or PORTAL_REDIS_URLS, ENROLLMENT_KEY.
+
+Exit codes:
+   0  done
+  10  refused; nothing has changed
+  11  no test passed in time; nothing has changed
+  12  called off, or a newer request took its place
+  14  the request breaks its contract and was not sent
+  69  a server is unavailable, or refuses
+  75  no outcome came in time
   78  a setting is missing or wrong";
 
 pub(crate) const USER_IMPORT: &str = "\

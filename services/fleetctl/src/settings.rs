@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_domain::PortalName;
-use fleet_keys::Keys;
+use fleet_keys::{EnrollmentKeys, EnrollmentPublicKey, Keys};
 use fleet_settings::{ExposeSecret, NotAllowed, SecretString, Settings};
 use serde::de::DeserializeOwned;
 
@@ -11,12 +11,13 @@ use crate::cli::PortalAccess;
 use crate::error::Error;
 
 /// The sections that the program knows.
-const DEFAULTS: [&str; 6] = [
+const DEFAULTS: [&str; 7] = [
     fleet_engine::DEFAULTS,
     fleet_broker::DEFAULTS,
     fleet_records::DEFAULTS,
     fleet_outcomes::DEFAULTS,
     fleet_keys::DEFAULTS,
+    fleet_keys::ENROLLMENT_KEY_DEFAULTS,
     fleet_telemetry::DEFAULTS,
 ];
 
@@ -59,6 +60,26 @@ impl Sections {
         let keys: fleet_keys::Settings = self.0.section("keys")?;
         let unset = |secret: &SecretString| secret.expose_secret().trim().is_empty();
         if unset(&keys.master) && unset(&keys.outcome_signing_key) { Ok(None) } else { self.keys().map(Some) }
+    }
+
+    /// The key to which secrets are sealed: the public one that is given, else that of the fleet's own private key where it
+    /// is set here.
+    pub(crate) fn enrollment_key(&self, given: Option<&str>) -> Result<EnrollmentPublicKey, Error> {
+        if let Some(text) = given {
+            return EnrollmentPublicKey::parse(text.trim())
+                .map_err(|invalid| usage("ENROLLMENT_KEY", &invalid.to_string()));
+        }
+        let section: fleet_keys::EnrollmentKeySettings = self.0.section("enrollment_keys")?;
+        if section.current.expose_secret().trim().is_empty() {
+            return Err(Error::Setting(
+                "ENROLLMENT_KEY is not set: it is the fleet's public enrollment key, which the enrollment-worker logs when \
+                 it starts"
+                    .to_owned(),
+            ));
+        }
+        let keys = EnrollmentKeys::from_settings(&section)
+            .map_err(|refused| Error::not_allowed(&self.0, &refused))?;
+        Ok(keys.current())
     }
 
     /// Redis for this portal: under its own user if there is one, else under the fleet's.

@@ -5,6 +5,7 @@
 mod asking;
 mod auditing;
 mod bulk;
+mod changing;
 mod letters;
 mod looking;
 mod support;
