@@ -6,8 +6,8 @@ use fleet_broker::{Delivery, Poison, Verdict};
 use fleet_contracts::{self as contracts, EnrollmentRefusedEvent, EnrollmentRequest, Invalid, Secrets};
 use fleet_domain::{
     Account, ChallengeKey, Change, Enrollment, EnrollmentAsk, EnrollmentEvent, EnrollmentReason, Flaw,
-    NewTest, NotOpened, OperatorCause, PhoneRole, Portal, Refusal, RequestKey, Wanted, open_enrollment,
-    step_enrollment,
+    NewTest, NotOpened, OperatorCause, PhoneRole, Portal, Refusal, RequestKey, Wanted, authority,
+    open_enrollment, step_enrollment,
 };
 use fleet_engine::Error;
 use fleet_records::{Beside, OpenedEnrollment, StoredEnrollment};
@@ -78,7 +78,15 @@ impl Worker {
     ) -> Result<Option<Opened>, Error> {
         let account = self.records().account(&request.user_id).await?;
         let found = self.find_proof(request.proof.as_ref(), &request.user_id, portal).await?;
-        let prepared = self.prepared(request, secrets, &account, portal).await?;
+        let policy = &portal.policy.enrollment;
+        let is_allowed =
+            authority((request.change, request.phone), &account.seen_by(portal), found.shown, policy).is_ok();
+        // Who may not ask costs no hashes, and learns nothing about what was asked.
+        let prepared = if is_allowed {
+            self.prepared(request, secrets, &account, portal).await?
+        } else {
+            Ok(Prepared::default())
+        };
         let (prepared, flaw) = match prepared {
             Ok(prepared) => (prepared, None),
             Err(flaw) => (Prepared::default(), Some(flaw)),

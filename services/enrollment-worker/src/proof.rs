@@ -2,7 +2,7 @@
 
 use fleet_contracts::{EnrollmentRequest, Proof};
 use fleet_domain::{
-    ChallengeKey, Change, EnrollmentReason, EnrollmentResult, Portal, RequestKey, Shown, UserId,
+    Authority, ChallengeKey, Change, EnrollmentReason, EnrollmentResult, Portal, RequestKey, Shown, UserId,
     allows_recovery, proves,
 };
 use fleet_engine::Error;
@@ -50,7 +50,7 @@ impl Worker {
         }
         let shown = if request.change == Change::Recovery {
             Shown::Recovery
-        } else if request.test.is_some() {
+        } else if request.test.is_some() && request.authority != Authority::None {
             Shown::Test
         } else {
             return Ok(Found::NOTHING);

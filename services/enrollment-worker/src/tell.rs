@@ -3,6 +3,7 @@
 
 use fleet_contracts::{self as contracts, EnrollmentChanged, EnrollmentOutcome};
 use fleet_domain::{Enrollment, EnrollmentEffect, EnrollmentResult, Portal, owed_enrollment};
+use fleet_engine::Error;
 use fleet_outcomes::Told;
 use fleet_records::StoredEnrollment;
 
@@ -23,13 +24,26 @@ impl Worker {
     pub(crate) async fn tell(&self, stored: &StoredEnrollment) -> bool {
         let enrollment = &stored.enrollment;
         let key = &enrollment.key;
-        let Ok(portal) = self.engine.portal(&key.portal) else { return false };
+        let portal = match self.engine.portal(&key.portal) {
+            Ok(portal) => portal,
+            // Nobody waits for it any more.
+            Err(Error::UnknownPortal) => return self.mark(enrollment).await,
+            Err(_) => return false,
+        };
         let shown = self.show(enrollment, &portal).await;
         let done = shown && self.end_test(enrollment).await && self.publish(enrollment, &portal).await;
-        if done && let Err(error) = self.records().mark_enrollment_told(key, enrollment.version).await {
-            tracing::debug!(request = %key, %error, "not marked as told; it will be told again");
+        done && self.mark(enrollment).await
+    }
+
+    async fn mark(&self, enrollment: &Enrollment) -> bool {
+        let key = &enrollment.key;
+        match self.records().mark_enrollment_told(key, enrollment.version).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(request = %key, %error, "not marked as told; it will be told again");
+                false
+            }
         }
-        done
     }
 
     /// Tells this version to Redis. Nobody needs it there after its time.

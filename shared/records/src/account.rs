@@ -15,6 +15,7 @@ const QUESTIONS: &str = "SELECT question FROM answers WHERE user_id = $1 ORDER B
 const LOCKED: &str = "SELECT locked_until FROM lockouts WHERE user_id = $1 AND factor = $2";
 const BYPASSES: &str = "
 SELECT count(*) FROM acts WHERE user_id = $1 AND act = 'bypass enrolled' AND at > fleet_now() - interval '1 year'";
+const HAD_DEVICES: &str = "SELECT EXISTS (SELECT FROM devices WHERE user_id = $1)";
 const OPTED_OUT: &str = "SELECT FROM opted_out WHERE number_index = $1";
 const PINS: &str = "
 SELECT pin FROM users WHERE id = $1 AND pin IS NOT NULL
@@ -29,17 +30,22 @@ pub(crate) async fn account(
     user: Option<User>,
 ) -> Result<Account, Error> {
     let (user_id, factor) = (id.as_str(), code(Factor::Answers));
-    let queries: [(&str, Params<'_>); 3] =
-        [(QUESTIONS, &[&user_id]), (LOCKED, &[&user_id, &factor]), (BYPASSES, &[&user_id])];
+    let queries: [(&str, Params<'_>); 4] = [
+        (QUESTIONS, &[&user_id]),
+        (LOCKED, &[&user_id, &factor]),
+        (BYPASSES, &[&user_id]),
+        (HAD_DEVICES, &[&user_id]),
+    ];
     let read = async { connections.durable().await?.pipeline(&queries).await };
     let answers = read.await.map_err(|fault| fault.into_error(DOING))?;
-    let [questions, locked, bypasses] = answers.try_into().unwrap_or_default();
+    let [questions, locked, bypasses, had_devices] = answers.try_into().unwrap_or_default();
     let count = bypasses.first().map_or(0, |row| row.get::<_, i64>(0));
     Ok(Account {
         user,
         questions: questions.iter().map(|row| row.get(0)).collect(),
         answers_locked_until: locked.first().and_then(|row| row.get::<_, Option<SqlTime>>(0)).map(|at| at.0),
         bypasses: u8::try_from(count).unwrap_or(u8::MAX),
+        had_devices: had_devices.first().is_some_and(|row| row.get(0)),
     })
 }
 

@@ -34,6 +34,11 @@ const DROP_PARTITIONS: &str = "SELECT drop_partitions($1)";
 /// Who waits for a carrier that nobody dials by any more would stay for ever.
 const FORGET_WAITING: &str = "DELETE FROM waiting_calls WHERE begin_by < fleet_now() - interval '1 hour'";
 
+/// Requests to change an enrollment are kept as long as challenges; a proof is spent for longer than it could count.
+const FORGET_ENROLLMENTS: &str =
+    "DELETE FROM enrollments WHERE collect_by < fleet_now() - $1 * interval '1 day' AND result <> 0";
+const FORGET_PROOFS: &str = "DELETE FROM spent_proofs WHERE at < fleet_now() - interval '1 day'";
+
 /// Everything that upkeep works with.
 #[derive(Clone)]
 pub(crate) struct Upkeep {
@@ -155,6 +160,8 @@ impl Upkeep {
         session.query(MAKE_PARTITIONS, &[&DAYS_AHEAD]).await?;
         session.query(DROP_PARTITIONS, &[&i32::from(self.days_kept)]).await?;
         session.query(FORGET_WAITING, &[]).await?;
+        session.query(FORGET_ENROLLMENTS, &[&f64::from(self.days_kept)]).await?;
+        session.query(FORGET_PROOFS, &[]).await?;
         Ok(())
     }
 }

@@ -39,7 +39,7 @@ pub fn open_enrollment(
 ) -> Result<Enrollment, NotOpened> {
     check_created(ask.key.id.created_at(), "request_id", now)?;
     let policy = &portal.policy.enrollment;
-    let known = Account { user: known_user(account, portal).cloned(), ..account.clone() };
+    let known = account.seen_by(portal);
     let allowed = authority((ask.change, ask.wanted.role), &known, shown, policy);
     let planned = match (allowed, flaw) {
         (Err(reason), _) => Err(not_allowed(reason)),
@@ -57,11 +57,6 @@ pub fn open_enrollment(
     let live = live(ask, (&plan, authority), flaw, now);
     let request = request(ask, plan, (&known, authority, afterwards), portal, now);
     Ok(Enrollment { key: ask.key.clone(), version: 1, request: Arc::new(request), live })
-}
-
-/// A user whom this portal does not serve looks to it like one that does not exist.
-fn known_user<'a>(account: &'a Account, portal: &Portal) -> Option<&'a User> {
-    account.user.as_ref().filter(|user| portal.audiences.contains(&user.audience))
 }
 
 fn not_allowed(reason: EnrollmentReason) -> Flaw {
@@ -232,6 +227,10 @@ fn enroll(
     (portal, authority): (&Portal, Authority),
 ) -> Result<Plan, Flaw> {
     let wanted = &ask.wanted;
+    if user.is_none() && ask.audience.as_ref().is_some_and(|asked| !portal.audiences.contains(asked)) {
+        let rule = "must be an audience that this portal serves";
+        return Err(Flaw::new(EnrollmentReason::NotPermitted, "data.audience", rule));
+    }
     let method = wanted.method.or(user.map(|user| user.method)).unwrap_or(Channel::Voice);
     let mut plan = by_method(method, ask, user, (portal, authority))?;
     plan.patch.answers.clone_from(&wanted.answers);

@@ -11,6 +11,7 @@ use core::time::Duration;
 use super::words::{Authority, Change, EnrollmentReason, EnrollmentResult, EnrollmentState, NextStep};
 use crate::challenge::Unreadable;
 use crate::ids::{ChallengeId, DeviceId, RequestKey, UserId};
+use crate::portal::Portal;
 use crate::request::Step;
 use crate::time::Timestamp;
 use crate::user::{Phone, User};
@@ -109,15 +110,27 @@ pub struct Account {
     pub answers_locked_until: Option<Timestamp>,
     /// Bypasses that the user was given within the last year.
     pub bypasses: u8,
+    /// Whether the user has ever had a device, also one that was lost or given up since.
+    pub had_devices: bool,
 }
 
 impl Account {
-    /// Whether the user has anything that could prove who asks.
+    /// Whether the user has, or once had, anything that could prove who asks. Who has lost it all does not begin anew with a
+    /// password alone: that takes security questions or an operator.
     #[must_use]
     pub fn is_enrolled(&self) -> bool {
-        self.user
-            .as_ref()
-            .is_some_and(|user| !user.devices.is_empty() || user.phones.iter().any(|phone| phone.verified))
+        let has = |user: &User| !user.devices.is_empty() || user.phones.iter().any(|phone| phone.verified);
+        self.had_devices || !self.questions.is_empty() || self.user.as_ref().is_some_and(has)
+    }
+
+    /// What this portal may know of it: a user whom it does not serve looks like one that does not exist.
+    #[must_use]
+    pub fn seen_by(&self, portal: &Portal) -> Self {
+        let serves = |user: &&User| portal.audiences.contains(&user.audience);
+        match self.user.as_ref().filter(serves) {
+            Some(user) => Self { user: Some(user.clone()), ..self.clone() },
+            None => Self::default(),
+        }
     }
 }
 
