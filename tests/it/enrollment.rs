@@ -53,7 +53,7 @@ presses = ["0#", "1#"]
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Everything that a portal may ask for on behalf of the person.
-pub(crate) const THEIR_OWN: [Change; 9] = [
+pub(crate) const THEIR_OWN: [Change; 10] = [
     Change::Enroll,
     Change::Method,
     Change::Phone,
@@ -63,6 +63,7 @@ pub(crate) const THEIR_OWN: [Change; 9] = [
     Change::Questions,
     Change::DeviceRevoke,
     Change::Recovery,
+    Change::Read,
 ];
 
 pub(crate) fn policy(enrollment: EnrollmentPolicy) -> Policy {

@@ -120,6 +120,7 @@ impl Worker {
                 | Change::Pin
                 | Change::Questions
                 | Change::Recovery
+                | Change::Read
                 | Change::Block
                 | Change::Unblock
                 | Change::Bypass => return Ok(()),

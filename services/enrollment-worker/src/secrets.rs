@@ -234,6 +234,7 @@ pub(crate) fn surplus(secrets: &Secrets, change: Change, role: PhoneRole) -> Opt
         | Change::PhoneTest
         | Change::DeviceRevoke
         | Change::Recovery
+        | Change::Read
         | Change::DeviceLost
         | Change::Block
         | Change::Unblock

@@ -2,7 +2,7 @@
 //! the version; what fails is found by the sweep, which tells until it succeeds.
 
 use fleet_contracts::{self as contracts, EnrollmentChanged, EnrollmentOutcome};
-use fleet_domain::{Enrollment, EnrollmentEffect, EnrollmentResult, Portal, owed_enrollment};
+use fleet_domain::{Change, Enrollment, EnrollmentEffect, EnrollmentResult, Portal, owed_enrollment};
 use fleet_engine::Error;
 use fleet_outcomes::Told;
 use fleet_records::StoredEnrollment;
@@ -72,7 +72,7 @@ impl Worker {
     }
 
     async fn publish(&self, enrollment: &Enrollment, portal: &Portal) -> bool {
-        if enrollment.result() != EnrollmentResult::Done {
+        if enrollment.result() != EnrollmentResult::Done || enrollment.request.change == Change::Read {
             return true;
         }
         let key = &enrollment.key;

@@ -22,8 +22,8 @@ pub use open::open_enrollment;
 pub use policy::EnrollmentPolicy;
 pub use request::{
     Account, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd, EnrollmentLive,
-    EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, StandingChange, StoredAnswer, Test, TestPlan,
-    Wanted,
+    EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, Seen, SeenPhone, StandingChange, StoredAnswer,
+    Test, TestPlan, Wanted,
 };
 pub use step::{
     Answers, EnrollmentEffect, EnrollmentEvent, EnrollmentRefused, LEAST_TEST, MAX_TESTS, owed_enrollment,

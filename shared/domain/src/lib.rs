@@ -35,9 +35,9 @@ pub use enrollment::{
     Account, Answers, Authority, COLLECT_ENROLLMENT, Change, DevicesOut, Enrollment, EnrollmentAsk,
     EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive, EnrollmentPolicy, EnrollmentReason,
     EnrollmentRefused, EnrollmentRequest, EnrollmentResult, EnrollmentState, Flaw, LEAST_TEST, LineType,
-    MAX_TESTS, NewTest, NextStep, OperatorCause, Patch, RECOVERY_AFTER, Shown, StandingChange, StoredAnswer,
-    Test, TestPlan, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
-    step_enrollment, test_challenge,
+    MAX_TESTS, NewTest, NextStep, OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenPhone, Shown,
+    StandingChange, StoredAnswer, Test, TestPlan, Wanted, allows_recovery, authority, open_enrollment,
+    owed_enrollment, proves, step_enrollment, test_challenge,
 };
 pub use event::{Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;

@@ -49,6 +49,11 @@ async fn s4_s26_s27_exactly_four_answers_are_set_and_a_partial_set_changes_nothi
     assert!(world.records.account(&user).await.unwrap().questions.is_empty());
     assert_eq!(end(&world.change_now(answered(change(), &ANSWERS)).await), DONE);
     assert_eq!(world.records.account(&user).await.unwrap().questions.len(), 4);
+    // S1: what is enrolled is read in the same way, and shows no number.
+    let read = world.change_now(world.change(&user, Change::Read)).await;
+    let enrolled = read.enrolled.unwrap();
+    assert_eq!((enrolled.questions.len(), enrolled.pin, enrolled.blocked), (4, false, false));
+    assert_eq!(enrolled.phones[0].number, "+1919*****01");
     assert!(fleet.stop().await);
 }
 

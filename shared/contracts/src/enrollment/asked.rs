@@ -105,6 +105,7 @@ const fn fields_of(change: Change) -> (&'static [&'static str], &'static [&'stat
         Change::Questions => (&["sealed"], &["proof"]),
         Change::DeviceRevoke => (&["device"], &["proof"]),
         Change::Recovery => (&["after"], &[]),
+        Change::Read => (&[], &[]),
         Change::DeviceLost => (&["actor", "reason"], &["device"]),
         Change::Block => (&["actor", "reason"], &["until"]),
         Change::Unblock | Change::Delete => (&["actor", "reason"], &[]),

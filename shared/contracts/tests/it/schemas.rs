@@ -34,19 +34,38 @@ fn i1_every_schema_is_one_of_draft_2020_12() {
     }
 }
 
-#[test]
-fn o3_the_lists_in_the_schemas_are_the_domains() {
-    macro_rules! words {
-        ($word:ty) => {
-            json!(<$word>::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>())
-        };
-    }
-    let expected = [
+macro_rules! words {
+    ($word:ty) => {
+        json!(<$word>::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>())
+    };
+}
+/// A file, a place in it, and the list of words that stands there.
+type List = (&'static str, &'static str, Value);
+
+fn of_challenges() -> Vec<List> {
+    vec![
         ("event", "/properties/type", words!(EventType)),
         ("challenge-request", "/properties/purpose", words!(Purpose)),
         ("challenge-request", "/properties/workflow/items/properties/channel", json!(["voice", "push"])),
         ("challenge-refused", "/properties/reason", words!(Refusal)),
         ("fraud-reported", "/properties/channel", words!(Channel)),
+        ("outcome", "/properties/result", words!(ChallengeResult)),
+        ("outcome", "/properties/progress", words!(Progress)),
+        ("outcome", "/properties/reason", words!(Reason)),
+        ("outcome", "/properties/assurance", words!(Assurance)),
+        ("outcome", "/properties/purpose", words!(Purpose)),
+        ("outcome", "/properties/attempts/items/properties/channel", words!(Channel)),
+        ("outcome", "/properties/attempts/items/properties/amd", words!(Detection)),
+        ("outcome", "/properties/attempts/items/properties/state", words!(AttemptState)),
+        ("outcome", "/properties/attempts/items/properties/reason", words!(Reason)),
+        ("outcome", "/properties/attempts/items/properties/caller_id/properties/step", words!(CallerIdStep)),
+        ("outcome", "/properties/caller_id/properties/step", words!(CallerIdStep)),
+        ("outcome", "/properties/alternatives/items/properties/channel", words!(Channel)),
+    ]
+}
+
+fn of_enrollments() -> Vec<List> {
+    vec![
         ("enrollment-request", "/properties/change", words!(Change)),
         ("enrollment-request", "/properties/method", json!(["voice", "push"])),
         ("enrollment-request", "/properties/phone", words!(PhoneRole)),
@@ -62,21 +81,25 @@ fn o3_the_lists_in_the_schemas_are_the_domains() {
         ("enrollment-outcome", "/properties/authority", words!(Authority)),
         ("enrollment-outcome", "/properties/method/properties/before", words!(Channel)),
         ("enrollment-outcome", "/properties/method/properties/after", words!(Channel)),
+        ("enrollment-outcome", "/properties/enrolled/properties/method", words!(Channel)),
+        (
+            "enrollment-outcome",
+            "/properties/enrolled/properties/phones/items/properties/phone",
+            words!(PhoneRole),
+        ),
+        (
+            "enrollment-outcome",
+            "/properties/enrolled/properties/phones/items/properties/kind",
+            words!(PhoneKind),
+        ),
         ("enrollment-outcome", "/properties/phones/items/properties/phone", words!(PhoneRole)),
         ("enrollment-outcome", "/properties/tests/items/properties/reason", words!(Reason)),
-        ("outcome", "/properties/result", words!(ChallengeResult)),
-        ("outcome", "/properties/progress", words!(Progress)),
-        ("outcome", "/properties/reason", words!(Reason)),
-        ("outcome", "/properties/assurance", words!(Assurance)),
-        ("outcome", "/properties/purpose", words!(Purpose)),
-        ("outcome", "/properties/attempts/items/properties/channel", words!(Channel)),
-        ("outcome", "/properties/attempts/items/properties/amd", words!(Detection)),
-        ("outcome", "/properties/attempts/items/properties/state", words!(AttemptState)),
-        ("outcome", "/properties/attempts/items/properties/reason", words!(Reason)),
-        ("outcome", "/properties/attempts/items/properties/caller_id/properties/step", words!(CallerIdStep)),
-        ("outcome", "/properties/caller_id/properties/step", words!(CallerIdStep)),
-        ("outcome", "/properties/alternatives/items/properties/channel", words!(Channel)),
-    ];
+    ]
+}
+
+#[test]
+fn o3_the_lists_in_the_schemas_are_the_domains() {
+    let expected = [of_challenges(), of_enrollments()].concat();
     let mut lists = 0;
     for (name, schema) in documents::folder("schemas") {
         for (file, pointer, words) in &expected {

@@ -35,13 +35,13 @@ pub fn authority(
     if policy.operators {
         return Ok(Authority::Operator);
     }
-    if account.user.as_ref().is_some_and(|user| user.blocked) {
+    if account.user.as_ref().is_some_and(|user| user.blocked) && change != Change::Read {
         return Err(EnrollmentReason::LockedOut);
     }
     match change {
         Change::Recovery if !policy.recovery => Err(EnrollmentReason::NotPermitted),
-        // Both change nothing but what the person proves by them.
-        Change::Recovery | Change::PhoneTest => Ok(Authority::None),
+        // They change nothing but what the person proves by them.
+        Change::Recovery | Change::PhoneTest | Change::Read => Ok(Authority::None),
         Change::Enroll | Change::Method | Change::Phone | Change::Pin | Change::Questions
             if !account.is_enrolled() =>
         {

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::authority::{Shown, authority, is_method};
 use super::request::{
     Account, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd, EnrollmentLive,
-    EnrollmentRequest, Flaw, Patch, StandingChange, Test, TestPlan,
+    EnrollmentRequest, Flaw, Patch, Seen, StandingChange, Test, TestPlan,
 };
 use super::words::{Authority, Change, EnrollmentReason, EnrollmentState, NextStep};
 use crate::open::{NotOpened, call_mode, check_created};
@@ -54,8 +54,10 @@ pub fn open_enrollment(
     };
     check_number(ask, plan.test.as_ref(), portal)?;
     let afterwards = afterwards(ask, &plan.patch, &known, portal);
+    let is_read = ask.change == Change::Read && flaw.is_none();
     let live = live(ask, (&plan, authority), flaw, now);
     let request = request(ask, plan, (&known, authority, afterwards), portal, now);
+    let request = EnrollmentRequest { seen: is_read.then(|| Seen::of(&known)).flatten(), ..request };
     Ok(Enrollment { key: ask.key.clone(), version: 1, request: Arc::new(request), live })
 }
 
@@ -94,6 +96,11 @@ fn live(
             version: 1,
         };
         return EnrollmentLive { end: Some(end), ..live(EnrollmentState::Refused, None, Vec::new()) };
+    }
+    if ask.change == Change::Read {
+        let end =
+            EnrollmentEnd { reason: EnrollmentReason::Ok, field: None, rule: None, at: now, version: 1 };
+        return EnrollmentLive { end: Some(end), ..live(EnrollmentState::Enrolled, None, Vec::new()) };
     }
     if ask.change == Change::Recovery {
         return live(EnrollmentState::PendingUserData, Some(NextStep::AnswerQuestions), Vec::new());
@@ -145,6 +152,7 @@ fn request(
         locale: ask.locale.clone().unwrap_or_else(|| portal.policy.locale.clone()),
         afterwards,
         body_hash: ask.body_hash,
+        seen: None,
     }
 }
 
@@ -166,6 +174,7 @@ fn plan(
             | Change::Questions
             | Change::DeviceRevoke
             | Change::Recovery
+            | Change::Read
             | Change::DeviceLost
             | Change::Block
             | Change::Unblock
@@ -180,6 +189,7 @@ fn plan(
         Change::PhoneTest => test_phone(ask, user, (portal, authority)),
         Change::Pin => change_pin(ask, user, portal),
         Change::Recovery => recovery(ask, account, portal, now),
+        Change::Read => Ok(Plan::default()),
         Change::DeviceRevoke | Change::DeviceLost => devices_out(ask, user),
         Change::Bypass if account.bypasses >= portal.policy.enrollment.bypasses_per_year => {
             Err(Flaw::new(EnrollmentReason::Throttled, "data.change", "was made too often within a year"))
@@ -211,6 +221,7 @@ fn at_once(ask: &EnrollmentAsk) -> Patch {
             | Change::Questions
             | Change::DeviceRevoke
             | Change::Recovery
+            | Change::Read
             | Change::DeviceLost
             | Change::Bypass
             | Change::Delete => None,
@@ -420,7 +431,7 @@ fn check_number(ask: &EnrollmentAsk, test: Option<&TestPlan>, portal: &Portal) -
 
 /// What the user still lacks when this has taken effect.
 fn afterwards(ask: &EnrollmentAsk, patch: &Patch, account: &Account, portal: &Portal) -> Option<NextStep> {
-    if ask.change.is_operators() {
+    if ask.change.is_operators() || ask.change == Change::Read {
         return None;
     }
     let has_pin = patch.pin.is_some() || account.user.as_ref().is_some_and(|user| user.has_pin);

@@ -23,6 +23,8 @@ words! {
         DeviceRevoke = 8 "device_revoke",
         /// The user answers security questions, to be allowed one change of the method.
         Recovery = 9 "recovery",
+        /// Nothing: the portal shows its user what is enrolled.
+        Read = 10 "read",
         /// A device, or all of them, was lost or stolen.
         DeviceLost = 20 "device_lost",
         /// Nobody signs in as this user any more.
@@ -50,7 +52,8 @@ impl Change {
             | Self::Pin
             | Self::Questions
             | Self::DeviceRevoke
-            | Self::Recovery => false,
+            | Self::Recovery
+            | Self::Read => false,
         }
     }
 }
