@@ -12,10 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use fleet_domain::Reason;
 
 /// Reasons that nothing comes to yet: there is no such method, limit or check.
-const NOT_YET: [Reason; 12] = [
+const NOT_YET: [Reason; 10] = [
     Reason::OkCode,
     Reason::OkTotp,
-    Reason::OkBypass,
     Reason::CodeMismatch,
     Reason::TotpMismatch,
     Reason::VerificationMissing,
@@ -24,7 +23,6 @@ const NOT_YET: [Reason; 12] = [
     Reason::InvalidExtension,
     Reason::ExtensionNotAllowed,
     Reason::Superseded,
-    Reason::Revoked,
 ];
 /// What the rules can come to, in every state and after every event.
 const RULES: &str = include_str!("../../shared/domain/tests/rules/transitions.txt");

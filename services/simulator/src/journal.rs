@@ -123,6 +123,7 @@ impl Journal {
         };
         let Some(offset) = offset else { return Ok(Vec::new()) };
         self.0.written.subscribe().wait_for(|written| *written >= lines).await?;
+        let whole = usize::try_from(lines.saturating_sub(after))?;
         let path = self.0.path.clone();
         let read = move || -> io::Result<Vec<u8>> {
             let mut file = File::open(path)?;
@@ -132,7 +133,8 @@ impl Journal {
                 reader.skip_until(b'\n')?;
             }
             let mut found = Vec::new();
-            for _ in 0..limit {
+            // Behind the last line that is known to be written there may be a part of the next one.
+            for _ in 0..limit.min(whole) {
                 if reader.read_until(b'\n', &mut found)? == 0 {
                     break;
                 }

@@ -16,7 +16,7 @@ mod ids;
 mod texts;
 mod time;
 
-pub(crate) use ids::{AnyUuid, FieldName};
+pub(crate) use ids::{AnyUuid, FieldName, any_uuid};
 pub(crate) use texts::{ClientIp, JsonContent, Label, Locale, SpecVersion, Traceparent};
 
 /// A value that is written as a JSON string.
@@ -68,6 +68,12 @@ impl<T: Form> OptionalText<T> {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
         Text::deserialize(d).map(Some)
     }
+}
+
+/// For `#[serde(default, deserialize_with = "not_null")]`: what is absent is left out. serde would take a null for it, and no
+/// schema does.
+pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(d).map(Some)
 }
 
 macro_rules! form_schemas {

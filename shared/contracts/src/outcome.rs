@@ -11,7 +11,7 @@ use fleet_domain::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::form::{OptionalText, Text};
+use crate::form::{OptionalText, Text, not_null};
 
 /// What became of a challenge, in one version of its row.
 ///
@@ -28,15 +28,15 @@ pub struct Outcome {
     #[schemars(with = "Text<Progress>")]
     pub progress: Progress,
     /// Why it ended; absent while it is pending.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Reason>")]
     pub reason: Option<Reason>,
     /// After how many seconds a new challenge may fare better; only where it was `throttled`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", range(min = 1))]
     pub retry_after_s: Option<u32>,
     /// How strong the proof was; only where it was approved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Assurance>")]
     pub assurance: Option<Assurance>,
     /// What it is for.
@@ -51,13 +51,13 @@ pub struct Outcome {
     /// All attempts, oldest first.
     pub attempts: Vec<AttemptReport>,
     /// The caller ID of the last call; absent while there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CallerIdReport")]
     pub caller_id: Option<CallerIdReport>,
     /// What the person could try instead, each as a new challenge.
     pub alternatives: Vec<AlternativeReport>,
     /// What the portal wants a person to be told whose challenge was denied, failed or expired.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub help: Option<String>,
     /// When the answer must be there.
@@ -84,30 +84,30 @@ pub struct AttemptReport {
     #[serde(with = "Text::<Target>")]
     pub target: Target,
     /// The number that was called, its middle hidden.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub to: Option<String>,
     /// The caller ID of the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SentCallerId")]
     pub caller_id: Option<SentCallerId>,
     /// What is known of machine detection; absent for a call in which it found none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Detection>")]
     pub amd: Option<Detection>,
     /// Where it stands.
     #[schemars(with = "Text<AttemptState>")]
     pub state: AttemptState,
     /// How it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Reason>")]
     pub reason: Option<Reason>,
     /// The provider's own code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
     pub provider_code: Option<u32>,
     /// The SIP status of the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u16")]
     pub sip_status: Option<u16>,
     /// When its place was kept.
@@ -126,7 +126,7 @@ pub struct AttemptReport {
     #[serde(with = "OptionalText::<Timestamp>", default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// How long the call lasted, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
     pub duration_s: Option<u32>,
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::form::{AnyUuid, OptionalText, Text};
+use crate::form::{AnyUuid, OptionalText, Text, any_uuid};
 use crate::invalid::{Fault, Invalid};
 use crate::outcome::Outcome;
 
@@ -34,6 +34,7 @@ fn outcome_schema(_: &mut SchemaGenerator) -> Schema {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChallengeRefused {
     /// The id that the request carried, as it was sent.
+    #[serde(deserialize_with = "any_uuid")]
     #[schemars(with = "Text<AnyUuid>")]
     pub challenge_id: String,
     /// Why.

@@ -258,6 +258,34 @@ impl With {
     }
 }
 
+impl With {
+    /// The field that it must have, and those that it may have, beside the request.
+    const fn fields(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::Test => (&[], &["number_match"]),
+            Self::Answers => (&["sealed"], &[]),
+            Self::Cancel => (&[], &[]),
+        }
+    }
+
+    /// The same for the schema.
+    fn fields_of_all() -> Value {
+        let rules = Self::ALL.map(|with| {
+            let (must, may) = with.fields();
+            let absent: serde_json::Map<_, _> = ["number_match", "sealed"]
+                .into_iter()
+                .filter(|name| !must.contains(name) && !may.contains(name))
+                .map(|name| (name.to_owned(), Value::Bool(false)))
+                .collect();
+            json!({
+                "if": { "properties": { "with": { "const": with.as_str() } } },
+                "then": { "required": must, "properties": absent },
+            })
+        });
+        json!(rules)
+    }
+}
+
 impl Form for With {
     fn rule() -> String {
         one_of(&Self::ALL.map(Self::as_str))
@@ -279,6 +307,7 @@ impl Form for With {
 /// Carries a request on: `data` of `mfa.enrollment.continued.v1`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = With::fields_of_all()))]
 pub struct EnrollmentContinue {
     /// The request.
     #[serde(with = "Text::<RequestId>")]
@@ -301,8 +330,18 @@ impl EnrollmentContinue {
     pub(crate) fn read(data: &RawValue) -> Result<Self, Fault> {
         let object = Object::read(data.get(), "data")?.only(Self::FIELDS)?;
         let with: With = object.required("with")?;
-        if with == With::Answers {
-            object.require("sealed")?;
+        let (must, may) = with.fields();
+        for name in ["number_match", "sealed"] {
+            let is_there = object.get(name).is_some();
+            if must.contains(&name) && !is_there {
+                return Err(Fault::new(object.path_of(name), format!("is required with {}", with.as_str())));
+            }
+            if is_there && !must.contains(&name) && !may.contains(&name) {
+                return Err(Fault::new(
+                    object.path_of(name),
+                    format!("must be absent with {}", with.as_str()),
+                ));
+            }
         }
         Ok(Self {
             request_id: object.required("request_id")?,

@@ -8,7 +8,7 @@ use fleet_domain::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::form::Text;
+use crate::form::{Text, not_null};
 
 /// What became of a request to change an enrollment, in one version of its row.
 ///
@@ -25,19 +25,19 @@ pub struct EnrollmentOutcome {
     #[schemars(with = "Text<EnrollmentState>")]
     pub state: EnrollmentState,
     /// Why it ended; absent while it is pending.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<EnrollmentReason>")]
     pub reason: Option<EnrollmentReason>,
     /// The path of the field at fault, such as `data.sealed.phone.number`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub field: Option<String>,
     /// The rule that it breaks, a clause that follows the field's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub rule: Option<String>,
     /// What the user, or the portal for the user, does next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<NextStep>")]
     pub next_step: Option<NextStep>,
     /// Whole seconds that were left when this version was made; 0 once it has ended.
@@ -58,7 +58,7 @@ pub struct EnrollmentOutcome {
     #[schemars(with = "Text<Authority>")]
     pub authority: Authority,
     /// The method before and after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "MethodReport")]
     pub method: Option<MethodReport>,
     /// The phones as they are after the change, numbers with their middle hidden.
@@ -66,14 +66,14 @@ pub struct EnrollmentOutcome {
     /// The tests so far, oldest first.
     pub tests: Vec<TestReport>,
     /// What is enrolled; only for `read`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EnrolledReport")]
     pub enrolled: Option<EnrolledReport>,
     /// The questions to be answered for a recovery.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<String>,
     /// What the portal wants a person to be told whose request was refused or has expired.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub help: Option<String>,
     /// Until when its test must have passed.
@@ -91,7 +91,7 @@ pub struct EnrollmentOutcome {
 #[schemars(inline)]
 pub struct MethodReport {
     /// The one before; absent for a user who is new.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Channel>")]
     pub before: Option<Channel>,
     /// The one after.
@@ -194,7 +194,7 @@ pub struct TestReport {
     #[serde(with = "Text::<ChallengeId>")]
     pub challenge_id: ChallengeId,
     /// How it ended; absent while it is under way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Reason>")]
     pub reason: Option<Reason>,
 }

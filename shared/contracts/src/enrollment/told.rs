@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::EnrollmentOutcome;
-use crate::form::{AnyUuid, Text};
+use crate::form::{AnyUuid, Text, any_uuid};
 use crate::invalid::Invalid;
 
 /// An enrollment has changed: `data` of `mfa.enrollment.changed.v1`.
@@ -29,6 +29,7 @@ fn outcome_schema(_: &mut SchemaGenerator) -> Schema {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrollmentRefusedEvent {
     /// The id that the request carried, as it was sent.
+    #[serde(deserialize_with = "any_uuid")]
     #[schemars(with = "Text<AnyUuid>")]
     pub request_id: String,
     /// Why.

@@ -42,6 +42,12 @@ uuid_v7_forms! { ChallengeId, RequestId, }
 /// The text of a UUID of any version, as it was sent.
 pub(crate) struct AnyUuid(pub(crate) String);
 
+/// For `#[serde(deserialize_with = "any_uuid")]`.
+pub(crate) fn any_uuid<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(d)?;
+    AnyUuid::parse(&text).map(|id| id.0).ok_or_else(|| serde::de::Error::custom(AnyUuid::rule()))
+}
+
 const ANY_UUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 
 impl Form for AnyUuid {
