@@ -1,10 +1,11 @@
 //! Carrying a request on: every event is stepped over the row as it stands and committed, and what it owes then is done.
 
 use fleet_domain::{
-    ChallengeKey, Change, Enrollment, EnrollmentEffect, EnrollmentEvent, Purpose, Reason, RequestKey,
-    StandingChange, owed_enrollment, step_enrollment, test_challenge,
+    ChallengeKey, Enrollment, EnrollmentEffect, EnrollmentEvent, EnrollmentResult, Purpose, RequestKey,
+    owed_enrollment, step_enrollment, test_challenge,
 };
 use fleet_engine::Error;
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{ErrorClass, Stored, StoredEnrollment};
 
 use crate::worker::Worker;
@@ -46,6 +47,9 @@ impl Worker {
                 Err(_refused) => return Ok(Stepped::Unchanged(stored)),
             };
             if self.records().commit_enrollment(&stored.enrollment, &after).await? {
+                if after.result() == EnrollmentResult::Done {
+                    crash_point(CrashPoint::ChangeStored);
+                }
                 self.metrics.stepped(&after);
                 let stored = StoredEnrollment { enrollment: after, told: stored.told };
                 self.tell_soon(stored.clone());
@@ -60,20 +64,24 @@ impl Worker {
         loop {
             let key = stored.enrollment.key.clone();
             let event = match owed_enrollment(&stored.enrollment) {
-                Some(EnrollmentEffect::Test(_)) => match self.test(&stored.enrollment).await? {
-                    Some(ended) => ended,
-                    None => return Ok(stored),
-                },
-                Some(EnrollmentEffect::Apply) => match self.apply(stored).await? {
-                    Ok(applied) => {
-                        self.after_effect(&applied.enrollment).await?;
-                        return Ok(applied);
+                Some(EnrollmentEffect::Test(_)) => {
+                    if let Some(ended) = self.test(&stored.enrollment).await? {
+                        ended
+                    } else {
+                        crash_point(CrashPoint::TestBegun);
+                        return Ok(stored);
                     }
-                    Err((unfit, event)) => {
-                        stored = unfit;
-                        event
+                }
+                Some(EnrollmentEffect::Apply) => {
+                    crash_point(CrashPoint::ChangePassed);
+                    match self.apply(stored).await? {
+                        Ok(applied) => return Ok(applied),
+                        Err((unfit, event)) => {
+                            stored = unfit;
+                            event
+                        }
                     }
-                },
+                }
                 Some(EnrollmentEffect::EndTest(_)) | None => return Ok(stored),
             };
             stored = self.step(&key, Some(stored), &event).await?.stored();
@@ -102,31 +110,6 @@ impl Worker {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Blocks and lost devices count for what is open now, too (within a second, ringing calls included).
-    async fn after_effect(&self, enrollment: &Enrollment) -> Result<(), Error> {
-        let request = &enrollment.request;
-        let reason = match request.patch.standing {
-            Some(StandingChange::Block(_)) => Reason::UserBlocked,
-            Some(StandingChange::Unblock) | None => match request.change {
-                Change::DeviceLost | Change::DeviceRevoke => Reason::Revoked,
-                Change::Delete => Reason::UserBlocked,
-                Change::Enroll
-                | Change::Method
-                | Change::Phone
-                | Change::PhoneRemove
-                | Change::PhoneTest
-                | Change::Pin
-                | Change::Questions
-                | Change::Recovery
-                | Change::Read
-                | Change::Block
-                | Change::Unblock
-                | Change::Bypass => return Ok(()),
-            },
-        };
-        self.engine.end_all_of(&request.user, reason).await.map(drop)
     }
 
     /// Takes up the end of a test.

@@ -3,6 +3,7 @@
 use fleet_broker::{Delivery, Handler, Poison, Verdict};
 use fleet_domain::{EnrollmentEvent, RequestKey};
 use fleet_engine::{Error, owed_verdict};
+use fleet_lifecycle::{CrashPoint, crash_point};
 
 use crate::opened::{Asked, read};
 use crate::worker::Worker;
@@ -19,6 +20,7 @@ impl RequestHandler {
             Ok(portal) => portal,
             Err(verdict) => return Ok(verdict),
         };
+        crash_point(CrashPoint::EnrollmentDelivered);
         match read(delivery) {
             Ok(Asked::Change(request, canonical)) => {
                 match self.worker.open(*request, &canonical, &portal).await? {

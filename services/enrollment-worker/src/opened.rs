@@ -10,6 +10,7 @@ use fleet_domain::{
     open_enrollment, step_enrollment,
 };
 use fleet_engine::Error;
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Beside, OpenedEnrollment, StoredEnrollment};
 
 use crate::proof::Found;
@@ -102,6 +103,7 @@ impl Worker {
             };
             match self.store(&new, shown).await? {
                 OpenedEnrollment::New => {
+                    crash_point(CrashPoint::EnrollmentOpened);
                     self.metrics.opened(&new);
                     return Ok(Some(Ok(StoredEnrollment { enrollment: new, told: 0 })));
                 }
@@ -127,6 +129,7 @@ impl Worker {
         };
         let opened = self.records().open_enrollment(new, beside).await?;
         if let (OpenedEnrollment::New, Some(after)) = (&opened, after) {
+            crash_point(CrashPoint::RequestSuperseded);
             self.metrics.stepped(&after);
             self.tell_soon(StoredEnrollment { enrollment: after, told: 0 });
         }

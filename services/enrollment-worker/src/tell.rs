@@ -1,9 +1,11 @@
 //! Telling the portal: every version to Redis, an enrollment that has changed as an event as well. Done by whoever committed
-//! the version; what fails is found by the sweep, which tells until it succeeds.
+//! the version; what fails is found by the sweep, which tells until it succeeds. What a block or a lost device means for
+//! challenges that are open belongs to it, so that nobody has to live to do it.
 
 use fleet_contracts::{self as contracts, EnrollmentChanged, EnrollmentOutcome};
-use fleet_domain::{Change, Enrollment, EnrollmentEffect, EnrollmentResult, Portal, owed_enrollment};
+use fleet_domain::{Change, Enrollment, EnrollmentEffect, EnrollmentResult, Portal, Reason, owed_enrollment};
 use fleet_engine::Error;
+use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_outcomes::Told;
 use fleet_records::StoredEnrollment;
 
@@ -19,19 +21,26 @@ impl Worker {
         });
     }
 
-    /// Tells this version, ends a test that nobody waits for any more, and marks the version as told once all is done. Says
+    /// Ends what may not go on after this version and tells of it, and marks the version as told once all is done. Says
     /// whether it is.
     pub(crate) async fn tell(&self, stored: &StoredEnrollment) -> bool {
         let enrollment = &stored.enrollment;
         let key = &enrollment.key;
         let portal = match self.engine.portal(&key.portal) {
             Ok(portal) => portal,
-            // Nobody waits for it any more.
-            Err(Error::UnknownPortal) => return self.mark(enrollment).await,
+            // Nobody waits for its outcome any more; what it means for challenges counts all the same.
+            Err(Error::UnknownPortal) => {
+                return self.end_challenges(enrollment).await && self.mark(enrollment).await;
+            }
             Err(_) => return false,
         };
+        // First, and whether Redis is there or not.
+        let ended = self.end_challenges(enrollment).await && self.end_test(enrollment).await;
         let shown = self.show(enrollment, &portal).await;
-        let done = shown && self.end_test(enrollment).await && self.publish(enrollment, &portal).await;
+        let done = ended && shown && self.publish(enrollment, &portal).await;
+        if done && enrollment.result() == EnrollmentResult::Done {
+            crash_point(CrashPoint::ChangeTold);
+        }
         done && self.mark(enrollment).await
     }
 
@@ -57,6 +66,20 @@ impl Worker {
             collect_by: enrollment.request.collect_by,
         };
         self.engine.outcomes().tell(told).await.is_ok() || self.engine.now() > enrollment.request.collect_by
+    }
+
+    /// Blocks and lost devices count for what is open now, too (within a second, ringing calls included).
+    async fn end_challenges(&self, enrollment: &Enrollment) -> bool {
+        let (Some(end), Some(reason)) = (&enrollment.live.end, ends_challenges(enrollment)) else {
+            return true;
+        };
+        match self.engine.end_all_of(&enrollment.request.user, reason, end.at).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(request = %enrollment.key, %error, "what is open of a user is not ended yet; it is tried again");
+                false
+            }
+        }
     }
 
     async fn end_test(&self, enrollment: &Enrollment) -> bool {
@@ -86,5 +109,27 @@ impl Worker {
                 false
             }
         }
+    }
+}
+
+/// Why this change ends what is open of its user, if it has taken effect and does.
+fn ends_challenges(enrollment: &Enrollment) -> Option<Reason> {
+    if enrollment.result() != EnrollmentResult::Done {
+        return None;
+    }
+    match enrollment.request.change {
+        Change::Block | Change::Delete => Some(Reason::UserBlocked),
+        Change::DeviceLost | Change::DeviceRevoke => Some(Reason::Revoked),
+        Change::Enroll
+        | Change::Method
+        | Change::Phone
+        | Change::PhoneRemove
+        | Change::PhoneTest
+        | Change::Pin
+        | Change::Questions
+        | Change::Recovery
+        | Change::Read
+        | Change::Unblock
+        | Change::Bypass => None,
     }
 }

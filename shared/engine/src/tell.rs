@@ -101,11 +101,12 @@ impl Engine {
             tracing::warn!(challenge = %key, %error, "what a person asked for is not done yet; it is tried again");
             return false;
         }
-        if challenge.request.purpose == Purpose::EnrollmentTest
-            && let Err(error) = self.hand_over_test(key).await
-        {
-            tracing::debug!(challenge = %key, %error, "the end of a test is not handed over yet");
-            return false;
+        if challenge.request.purpose == Purpose::EnrollmentTest {
+            crash_point(CrashPoint::TestEnded);
+            if let Err(error) = self.hand_over_test(key).await {
+                tracing::debug!(challenge = %key, %error, "the end of a test is not handed over yet");
+                return false;
+            }
         }
         let id = contracts::event_id(&key.portal, key.id, end.version);
         let user_id = challenge.request.user.clone();

@@ -1,8 +1,9 @@
 //! Challenges that test an enrollment: begun and ended by the enrollment-worker, carried on like all others.
 
-use fleet_domain::{Challenge, ChallengeKey, Event, Reason, owed};
+use fleet_domain::{Challenge, ChallengeKey, Event, Reason, Timestamp, UserId, owed};
 use fleet_records::{Actor, Created, Note, Stored};
 
+use crate::wishes::ACCEPTED_WITHIN;
 use crate::{Apply, Engine, Error};
 
 impl Engine {
@@ -40,8 +41,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends everything that is open of a user who was blocked or whose devices were lost.
-    pub async fn end_all_of(&self, user: &fleet_domain::UserId, reason: Reason) -> Result<usize, Error> {
-        self.halt_open_of(user, reason, &Actor::Fleet).await
+    /// Ends what is open of a user who was blocked at that time, or whose devices were lost then, and hangs up what rings. It
+    /// may be done again at any time: what was asked for later goes on.
+    pub async fn end_all_of(&self, user: &UserId, reason: Reason, since: Timestamp) -> Result<usize, Error> {
+        let ended =
+            self.halt_asked_by(user, reason, (&Actor::Fleet, Some(since.plus(ACCEPTED_WITHIN)))).await?;
+        if reason == Reason::UserBlocked && self.now() < since.plus(ACCEPTED_WITHIN) {
+            self.halt_late_ones_of(user.clone());
+        }
+        Ok(ended)
     }
 }

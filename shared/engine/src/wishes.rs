@@ -14,7 +14,7 @@ use crate::{Apply, Engine, Error};
 
 const DAY: Duration = Duration::from_hours(24);
 /// A challenge that was being accepted while its user was blocked is stored by then.
-const ACCEPTED_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const ACCEPTED_WITHIN: Duration = Duration::from_secs(2);
 /// How often a user's open challenges are listed at most: each time, the newest of them are ended.
 const LISTS: usize = 50;
 
@@ -100,13 +100,21 @@ impl Engine {
         Ok(Some(ended + self.halt_open_of(user, Reason::UserBlocked, actor).await?))
     }
 
-    fn halt_late_ones_of(&self, user: UserId) {
+    /// Once more a little later, where the user is still blocked, or gone.
+    pub(crate) fn halt_late_ones_of(&self, user: UserId) {
         let engine = self.clone();
         self.inner.tasks.spawn_detail("halt late ones", async move {
             if engine.stops_within(ACCEPTED_WITHIN).await {
                 return;
             }
-            if let Err(error) = engine.halt_open_of(&user, Reason::UserBlocked, &Actor::Fleet).await {
+            let halted = async {
+                let found = engine.inner.records.user(&user).await?;
+                if found.is_none_or(|user| user.blocked) {
+                    engine.halt_open_of(&user, Reason::UserBlocked, &Actor::Fleet).await?;
+                }
+                Ok::<(), Error>(())
+            };
+            if let Err(error) = halted.await {
                 tracing::warn!(%error, "open challenges of a blocked user may not have been ended");
             }
         });
@@ -119,9 +127,20 @@ impl Engine {
         reason: Reason,
         actor: &Actor,
     ) -> Result<usize, Error> {
+        self.halt_asked_by(user, reason, (actor, None)).await
+    }
+
+    /// The same of those that were asked for by then.
+    pub(crate) async fn halt_asked_by(
+        &self,
+        user: &UserId,
+        reason: Reason,
+        (actor, asked_by): (&Actor, Option<Timestamp>),
+    ) -> Result<usize, Error> {
         let mut ended = 0;
         for _ in 0..LISTS {
-            let open = self.inner.records.open_challenges_of(user, self.now()).await?;
+            let mut open = self.inner.records.open_challenges_of(user, self.now()).await?;
+            open.retain(|stored| asked_by.is_none_or(|by| stored.challenge.request.accepted_at <= by));
             if open.is_empty() {
                 break;
             }

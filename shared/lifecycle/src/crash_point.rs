@@ -30,11 +30,27 @@ pub enum CrashPoint {
     Swept,
     /// The stop was asked for, and consuming has ended; what was taken is not finished.
     Draining,
+    /// A message about an enrollment was delivered; nothing of it is stored.
+    EnrollmentDelivered,
+    /// The request is stored; neither its test nor its change has begun.
+    EnrollmentOpened,
+    /// The test is under way; the message is not acked.
+    TestBegun,
+    /// The end of a test is stored with its challenge; the enrollment-worker is not told.
+    TestEnded,
+    /// The request has passed what it had to pass; its change is not stored.
+    ChangePassed,
+    /// The change is stored; the portal is not told.
+    ChangeStored,
+    /// The portal is told of the change; that is not marked.
+    ChangeTold,
+    /// A newer request is stored in the place of an older one; the older one's test is not ended.
+    RequestSuperseded,
 }
 
 impl CrashPoint {
-    /// All of them, in the order of a challenge's life.
-    pub const ALL: [Self; 12] = [
+    /// Those of a challenge, in the order of its life.
+    pub const OF_CHALLENGES: [Self; 12] = [
         Self::Delivered,
         Self::Accepted,
         Self::Committed,
@@ -48,6 +64,23 @@ impl CrashPoint {
         Self::Swept,
         Self::Draining,
     ];
+
+    /// Those of a request to change an enrollment, in the order of its life.
+    pub const OF_ENROLLMENTS: [Self; 8] = [
+        Self::EnrollmentDelivered,
+        Self::EnrollmentOpened,
+        Self::TestBegun,
+        Self::TestEnded,
+        Self::ChangePassed,
+        Self::ChangeStored,
+        Self::ChangeTold,
+        Self::RequestSuperseded,
+    ];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::OF_CHALLENGES.into_iter().chain(Self::OF_ENROLLMENTS)
+    }
 
     /// Its name, such as `c4-posting`.
     pub const fn name(self) -> &'static str {
@@ -64,6 +97,14 @@ impl CrashPoint {
             Self::Told => "c10-told",
             Self::Swept => "c11-swept",
             Self::Draining => "c12-draining",
+            Self::EnrollmentDelivered => "e1-delivered",
+            Self::EnrollmentOpened => "e2-opened",
+            Self::TestBegun => "e3-test-begun",
+            Self::TestEnded => "e4-test-ended",
+            Self::ChangePassed => "e5-passed",
+            Self::ChangeStored => "e6-stored",
+            Self::ChangeTold => "e7-told",
+            Self::RequestSuperseded => "e8-superseded",
         }
     }
 }

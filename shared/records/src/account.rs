@@ -13,11 +13,11 @@ const DOING: &str = "reading a user's enrollment";
 
 const QUESTIONS: &str = "SELECT question FROM answers WHERE user_id = $1 ORDER BY question";
 const LOCKED: &str = "SELECT locked_until FROM lockouts WHERE user_id = $1 AND factor = $2";
-const BYPASSES: &str = "
+pub(crate) const BYPASSES: &str = "
 SELECT count(*) FROM acts WHERE user_id = $1 AND act = 'bypass enrolled' AND at > fleet_now() - interval '1 year'";
 const HAD_DEVICES: &str = "SELECT EXISTS (SELECT FROM devices WHERE user_id = $1)";
 const OPTED_OUT: &str = "SELECT FROM opted_out WHERE number_index = $1";
-const PINS: &str = "
+pub(crate) const PINS: &str = "
 SELECT pin FROM users WHERE id = $1 AND pin IS NOT NULL
 UNION ALL (SELECT pin FROM earlier_pins WHERE user_id = $1 ORDER BY place DESC LIMIT $2)";
 const ANSWERS: &str = "SELECT question, hash FROM answers WHERE user_id = $1 AND question = ANY($2)";

@@ -22,39 +22,40 @@ const INSERT: &str = "
 INSERT INTO enrollments (version, told, result, passed, test, live, id, portal, user_id, respond_by, collect_by, request)
 VALUES ($1, 0, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING id";
 
-const UPDATE: &str = "
+pub(crate) const UPDATE: &str = "
 UPDATE enrollments SET version = $1, result = $2, passed = $3, test = $4, live = $5
 WHERE id = $6 AND portal = $7 AND version = $8 RETURNING id";
 
 const SPEND: &str = "
 INSERT INTO spent_proofs (id, portal, at) VALUES ($1, $2, fleet_now()) ON CONFLICT DO NOTHING RETURNING id";
 
-const LOAD: &str = concat!("SELECT ", columns!(), " FROM enrollments e WHERE e.id = $1 AND e.portal = $2");
-const OF_TEST: &str =
+pub(crate) const LOAD: &str =
+    concat!("SELECT ", columns!(), " FROM enrollments e WHERE e.id = $1 AND e.portal = $2");
+pub(crate) const OF_TEST: &str =
     concat!("SELECT ", columns!(), " FROM enrollments e WHERE e.test = $1 AND e.portal = $2");
-const OPEN_OF: &str =
+pub(crate) const OPEN_OF: &str =
     concat!("SELECT ", columns!(), " FROM enrollments e WHERE e.user_id = $1 AND e.result = 0");
 
 /// Open ones for which something is due: their time is over, the change is still to be stored, or their test has ended and
 /// nobody has said so.
-const DUE: &str = concat!(
+pub(crate) const DUE: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM enrollments e WHERE e.result = 0 AND (e.respond_by < $1 OR e.passed OR EXISTS (
         SELECT FROM challenges c WHERE c.id = e.test AND c.portal = e.portal AND c.result <> 0
     )) ORDER BY e.respond_by LIMIT $2"
 );
-const UNTOLD: &str = concat!(
+pub(crate) const UNTOLD: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM enrollments e WHERE e.told < e.version ORDER BY e.respond_by LIMIT $1"
 );
-const TO_COLLECT: &str = concat!(
+pub(crate) const TO_COLLECT: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM enrollments e WHERE (e.collect_by, e.id, e.portal) > ($1, $2, $3) ORDER BY e.collect_by, e.id, e.portal LIMIT $4"
 );
-const MARK: &str = "UPDATE enrollments SET told = $3 WHERE id = $1 AND portal = $2 AND told < $3";
+pub(crate) const MARK: &str = "UPDATE enrollments SET told = $3 WHERE id = $1 AND portal = $2 AND told < $3";
 
 /// A request as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 use crate::connection::{pool, session_options};
 use crate::person::PARTS;
-use crate::{Records, Settings, commit, create, load, retelling, sweep, told};
+use crate::{Records, Settings, account, commit, create, enrollments, load, retelling, sweep, told};
 
 /// A migrated schema that is dropped with this value.
 pub struct Scratch {
@@ -70,17 +70,32 @@ impl Scratch {
     ///
     /// # Panics
     /// Where one can't be planned.
-    #[expect(clippy::expect_used, reason = "a test whose SQL fails has failed")]
     pub async fn plans(&self) -> Vec<(&'static str, String)> {
+        self.plans_of(&HOT).await
+    }
+
+    /// The plans of the statements for enrollment requests by name, as the fleet's own sessions plan them.
+    ///
+    /// # Panics
+    /// Where one can't be planned.
+    pub async fn enrollment_plans(&self) -> Vec<(&'static str, String)> {
+        self.plans_of(&ENROLLMENTS).await
+    }
+
+    #[expect(clippy::expect_used, reason = "a test whose SQL fails has failed")]
+    async fn plans_of(
+        &self,
+        statements: &[(&'static str, &'static str, &'static str)],
+    ) -> Vec<(&'static str, String)> {
         let options = session_options(&self.settings);
         let pool = pool(&self.settings, 1, &options).expect("the settings are valid");
         let client = pool.get().await.expect("a connection");
         let mut plans = Vec::new();
-        for (name, sql, params) in HOT {
+        for (name, sql, params) in statements {
             client.batch_execute(&format!("PREPARE hot_{name} AS {sql}")).await.expect(sql);
             let explain = format!("EXPLAIN EXECUTE hot_{name}({})", params.replace('?', "NULL"));
             let lines = first_column(&client.simple_query(&explain).await.expect(&explain));
-            plans.push((name, lines.join("\n")));
+            plans.push((*name, lines.join("\n")));
         }
         plans
     }
@@ -110,6 +125,20 @@ const HOT: [(&str, &str, &str); 11] = [
     ("untold", sweep::UNTOLD, "fleet_now(), fleet_now(), ?, ?, 100"),
     ("open_of", sweep::OPEN_OF, "?, first_id_of(fleet_now()), ?"),
     ("retelling", retelling::PAGE, "fleet_now(), ?, ?, first_id_of(fleet_now()), 500"),
+];
+
+/// The statements of each request to change an enrollment, and of the sweep for them.
+const ENROLLMENTS: [(&str, &str, &str); 10] = [
+    ("enrollment", enrollments::LOAD, "?, ?"),
+    ("of_test", enrollments::OF_TEST, "?, ?"),
+    ("open_of_user", enrollments::OPEN_OF, "?"),
+    ("update", enrollments::UPDATE, "?, ?, ?, ?, ?, ?, ?, ?"),
+    ("due_ones", enrollments::DUE, "fleet_now(), 100"),
+    ("untold_ones", enrollments::UNTOLD, "100"),
+    ("to_collect", enrollments::TO_COLLECT, "fleet_now(), ?, ?, 100"),
+    ("mark_told", enrollments::MARK, "?, ?, ?"),
+    ("bypasses", account::BYPASSES, "?"),
+    ("pins", account::PINS, "?, 10"),
 ];
 
 fn first_column(messages: &[SimpleQueryMessage]) -> Vec<String> {

@@ -68,7 +68,7 @@ impl Tally {
 /// The points that were not died at often enough.
 pub(crate) fn wanting(done: &Done, goal: Goal) -> impl Iterator<Item = CrashPoint> {
     let deaths = done.deaths.clone();
-    CrashPoint::ALL
+    CrashPoint::OF_CHALLENGES
         .into_iter()
         .filter(move |point| deaths.get(point.name()).copied().unwrap_or(0) < goal.deaths)
 }
@@ -223,13 +223,30 @@ fn can_come_to(services: &[Service], point: CrashPoint) -> bool {
         | CrashPoint::Acked
         | CrashPoint::Swept
         | CrashPoint::Draining => worker,
+        CrashPoint::EnrollmentDelivered
+        | CrashPoint::EnrollmentOpened
+        | CrashPoint::TestBegun
+        | CrashPoint::TestEnded
+        | CrashPoint::ChangePassed
+        | CrashPoint::ChangeStored
+        | CrashPoint::ChangeTold
+        | CrashPoint::RequestSuperseded => false,
     }
 }
 
 /// A process dies at one of the first passes: at a point that is rarely come to, at the very first.
 const fn most_passes(point: CrashPoint) -> u32 {
     match point {
-        CrashPoint::Swept | CrashPoint::Draining => 1,
+        CrashPoint::Swept
+        | CrashPoint::Draining
+        | CrashPoint::EnrollmentDelivered
+        | CrashPoint::EnrollmentOpened
+        | CrashPoint::TestBegun
+        | CrashPoint::TestEnded
+        | CrashPoint::ChangePassed
+        | CrashPoint::ChangeStored
+        | CrashPoint::ChangeTold
+        | CrashPoint::RequestSuperseded => 1,
         CrashPoint::Ended | CrashPoint::Told => 5,
         CrashPoint::Delivered
         | CrashPoint::Accepted

@@ -22,6 +22,8 @@ pub(crate) enum Service {
     Voice,
     /// `push-worker`
     Push,
+    /// `enrollment-worker`
+    Enrollment,
     /// `gateway`
     Gateway,
 }
@@ -31,6 +33,7 @@ impl Service {
         match self {
             Self::Voice => "voice",
             Self::Push => "push",
+            Self::Enrollment => "enrollment",
             Self::Gateway => "gateway",
         }
     }
@@ -54,8 +57,8 @@ pub(crate) struct ProcessArgs {
 }
 
 fn crash_point(name: &str) -> Result<CrashPoint, String> {
-    CrashPoint::ALL.into_iter().find(|point| point.name() == name).ok_or_else(|| {
-        let names: Vec<_> = CrashPoint::ALL.iter().map(|point| point.name()).collect();
+    CrashPoint::all().find(|point| point.name() == name).ok_or_else(|| {
+        let names: Vec<_> = CrashPoint::all().map(CrashPoint::name).collect();
         format!("is one of {}", names.join(", "))
     })
 }
@@ -68,22 +71,28 @@ pub(crate) fn be(args: &ProcessArgs) -> ExitCode {
     let defaults = defaults();
     fleet_engine::serve(&defaults, async |assembly, settings| {
         // The gateway first: the workers' first call may call back at once.
-        for wanted in [Service::Gateway, Service::Voice, Service::Push] {
+        for wanted in [Service::Gateway, Service::Voice, Service::Push, Service::Enrollment] {
             match wanted {
                 _ if !args.services.contains(&wanted) => {}
                 Service::Gateway => fleet_gateway::start(&assembly, settings).await?,
                 Service::Voice => fleet_voice_worker::start(&assembly, settings)?,
                 Service::Push => fleet_push_worker::start(&assembly, settings)?,
+                Service::Enrollment => fleet_enrollment_worker::start(&assembly, settings)?,
             }
         }
         Ok(())
     })
 }
 
-/// The sections of the three services.
+/// The sections of the services.
 pub(crate) fn defaults() -> Vec<&'static str> {
-    [&fleet_voice_worker::DEFAULTS[..], &fleet_push_worker::DEFAULTS[..], &fleet_gateway::DEFAULTS[..]]
-        .concat()
+    let services = [
+        &fleet_voice_worker::DEFAULTS[..],
+        &fleet_push_worker::DEFAULTS[..],
+        &fleet_enrollment_worker::DEFAULTS[..],
+        &fleet_gateway::DEFAULTS[..],
+    ];
+    services.concat()
 }
 
 /// Where a process is to die.
@@ -146,6 +155,14 @@ impl Process {
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// Waits until it has ended by itself, for so long at most; says whether it has.
+    pub(crate) async fn ends_within(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
+        match tokio::time::timeout(patience, self.child.wait()).await {
+            Ok(status) => Ok(Some(status?)),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Whether it has ended at its crash point: by SIGABRT, and with the point's name as its last words.

@@ -4,7 +4,9 @@
 mod again;
 mod caller_ids;
 mod cases;
+mod enrollment;
 mod erased;
+mod golden;
 mod opening;
 mod properties;
 mod secrets;

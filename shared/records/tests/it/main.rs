@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
 
+mod changes;
 mod commits;
 mod enrolled;
+mod enrollments;
 mod erasure;
 mod fixtures;
 mod pacing;

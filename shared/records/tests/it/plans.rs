@@ -51,6 +51,32 @@ async fn on_empty_partitions_every_hot_statement_goes_through_the_right_index_ro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_empty_tables_every_statement_for_an_enrollment_request_goes_through_the_right_index() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    let expected = [
+        ("enrollment", vec!["enrollments_pkey"]),
+        ("of_test", vec!["enrollments_test"]),
+        ("open_of_user", vec!["enrollments_open"]),
+        ("update", vec!["enrollments_pkey"]),
+        ("due_ones", vec!["enrollments_open", "_pkey"]),
+        ("untold_ones", vec!["enrollments_untold"]),
+        ("to_collect", vec!["enrollments_collect_by", "Index Cond: (collect_by >= $1"]),
+        ("mark_told", vec!["enrollments_pkey"]),
+        ("bypasses", vec!["acts_user"]),
+        ("pins", vec!["users_pkey", "earlier_pins_pkey"]),
+    ];
+    for ((name, plan), (expected_name, parts)) in scratch.enrollment_plans().await.into_iter().zip(expected) {
+        assert_eq!(name, expected_name);
+        for part in parts {
+            assert!(plan.contains(part), "{name}: no {part} in\n{plan}");
+        }
+        assert!(!plan.contains("Seq Scan on"), "{name}: in\n{plan}");
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_day_from_yesterday_to_three_ahead_has_its_partitions_and_old_days_are_dropped() {
     let scratch = Scratch::new().await;
     let mut settings = scratch.settings().clone();

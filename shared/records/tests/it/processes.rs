@@ -178,7 +178,14 @@ async fn relay(client: TcpStream, port: u16, state: Arc<watch::Sender<Trouble>>)
     let hearing = watch::Sender::new(Hearing::Good);
     let asked = |bytes: &[u8]| {
         let next = match *hearing.borrow() {
-            Hearing::Good if takes_up(&state, bytes) => Hearing::Prepared,
+            // A simple query, such as a commit, needs no preparation.
+            Hearing::Good if takes_up(&state, bytes) => {
+                if bytes.first() == Some(&b'Q') {
+                    Hearing::Executed
+                } else {
+                    Hearing::Prepared
+                }
+            }
             Hearing::Good => Hearing::Good,
             Hearing::Prepared | Hearing::Executed => Hearing::Executed,
         };

@@ -109,7 +109,7 @@ fn show(scale: &'static Size, going: &Arc<Going>, tally: &Tally) -> anyhow::Resu
     let tally = tally.clone();
     Progress::show(scale.challenges, going, move || {
         let done = tally.done();
-        let often_enough = CrashPoint::ALL.len() - wanting(&done, scale.goal).count();
+        let often_enough = CrashPoint::OF_CHALLENGES.len() - wanting(&done, scale.goal).count();
         let deaths: u32 = done.deaths.values().sum();
         format!(
             ", {} SIGKILLs, {deaths} deaths at points, {often_enough} of 12 points often enough",
@@ -120,7 +120,7 @@ fn show(scale: &'static Size, going: &Arc<Going>, tally: &Tally) -> anyhow::Resu
 
 fn count_deaths(scenario: &mut Scenario, goal: Goal, done: Done) {
     scenario.kills = u64::from(done.kills) + done.deaths.values().copied().map(u64::from).sum::<u64>();
-    for point in CrashPoint::ALL {
+    for point in CrashPoint::OF_CHALLENGES {
         let deaths = done.deaths.get(point.name()).copied().unwrap_or(0);
         scenario.crash_points.insert(point.name().into(), deaths.into());
     }
