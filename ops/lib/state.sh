@@ -2,7 +2,7 @@
 # The state of one stack, in .stack/<name>: values that are chosen once (ports, passwords), pid files, logs, data.
 
 # The portals that a private stack knows, each with its own broker and Redis user; `bench` is the load generator.
-portals=(operations provider recipients bench)
+portals=(operations provider recipients helpdesk bench)
 
 # open_state NAME: sets state_dir; refuses a state that was copied with its checkout, whose pid files, ports and data
 # belong to the original.
