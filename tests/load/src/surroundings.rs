@@ -17,8 +17,13 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let defaults =
-            [fleet_keys::DEFAULTS, fleet_broker::DEFAULTS, fleet_records::DEFAULTS, fleet_outcomes::DEFAULTS];
+        let defaults = [
+            fleet_keys::DEFAULTS,
+            fleet_keys::ENROLLMENT_KEY_DEFAULTS,
+            fleet_broker::DEFAULTS,
+            fleet_records::DEFAULTS,
+            fleet_outcomes::DEFAULTS,
+        ];
         let settings = Settings::load(&defaults)?;
         let stop = Stop::new();
         let context = Context { stop: stop.clone(), tasks: Tasks::new(stop), clock: Clock::system() };
