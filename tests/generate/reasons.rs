@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use fleet_domain::{Offer, Reason, Refusal};
+use fleet_domain::{Change, EnrollmentReason, NextStep, Offer, PinFlaw, QuestionsRule, Reason, Refusal};
 
 use crate::demo::Demo;
 
@@ -43,7 +43,39 @@ pub(crate) fn reference(demo: &Demo) -> anyhow::Result<String> {
         let (meaning, message, offers) = (refusal.meaning(), refusal.message(), offers(refusal.offers()));
         writeln!(page, "| `{refusal}` | {meaning} | {message} | {offers} |")?;
     }
+    of_enrollments(&mut page)?;
     Ok(page)
+}
+
+/// The words of enrollments. A refusal names its field and rule itself.
+fn of_enrollments(page: &mut String) -> std::fmt::Result {
+    page.push_str(
+        "\n## Of enrollments\n\n\
+         What a request to change an enrollment ends with, beside `field` and `rule`. One that is refused before it exists is told\n\
+         by the event `mfa.enrollment.refused.v1`, with a reason of the table above.\n\n\
+         | reason | result | means |\n|---|---|---|\n",
+    );
+    for reason in EnrollmentReason::ALL {
+        writeln!(page, "| `{reason}` | {} | {} |", reason.result(), reason.meaning())?;
+    }
+    page.push_str("\n| next step | means |\n|---|---|\n");
+    for next in NextStep::ALL {
+        writeln!(page, "| `{next}` | {} |", next.meaning())?;
+    }
+    page.push_str("\n| change | means | who |\n|---|---|---|\n");
+    for change in Change::ALL {
+        let who = if change.is_operators() { "operators" } else { "portals whose policy names it" };
+        writeln!(page, "| `{change}` | {} | {who} |", change.meaning())?;
+    }
+    page.push_str("\n| `pin_weak`, because of | means |\n|---|---|\n");
+    for flaw in PinFlaw::ALL {
+        writeln!(page, "| `{flaw}` | {} |", flaw.meaning())?;
+    }
+    page.push_str("\n| `questions_invalid`, because of | means |\n|---|---|\n");
+    for rule in QuestionsRule::ALL {
+        writeln!(page, "| `{rule}` | {} |", rule.meaning())?;
+    }
+    Ok(())
 }
 
 fn offers(offers: &[Offer]) -> String {
