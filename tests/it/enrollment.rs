@@ -1,5 +1,6 @@
 //! What a person may change, from a portal's message to the change's effect, over the real queues and with real calls.
 
+mod devices;
 mod operators;
 mod phones;
 mod questions;

@@ -16,7 +16,7 @@ fn operators() -> EnrollmentPolicy {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s31_an_operator_changes_a_phone_without_the_old_one_and_is_named_in_the_audit() {
+async fn s7_s31_an_operator_changes_a_phone_without_the_old_one_and_is_named_in_the_audit() {
     let world = World::new(PEOPLE).await;
     world.register(policy(operators())).await;
     let fleet = world.start(&ALL).await;

@@ -2,14 +2,14 @@
 
 use fleet_domain::{
     Authority, Change, Channel, DeviceId, EnrollmentReason, EnrollmentResult, EnrollmentState, NextStep,
-    PhoneRole, PinRule, Policy, Reason,
+    PhoneRole, PinRule, Policy, Reason, Target,
 };
 
 use super::{DONE, PATIENCE, PEOPLE, end, mobile, policy, refused, their_own};
 use crate::world::{ALL, World, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_s13_e1_the_old_number_is_dialed_until_the_test_of_the_new_one_has_passed_and_never_after() {
+async fn s2_s13_e1_r7_the_old_number_is_dialed_until_the_test_of_the_new_one_has_passed_and_never_after() {
     let world = World::new(PEOPLE).await;
     world.register(policy(their_own())).await;
     let user = world.caller("alice", "+19195550101").await;
@@ -36,7 +36,7 @@ async fn s2_s13_e1_the_old_number_is_dialed_until_the_test_of_the_new_one_has_pa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s3_s12_s17_a_new_user_enrolls_by_a_call_and_the_portal_polls_every_step() {
+async fn s10_s12_s17_s29_e3_e10_a_new_user_enrolls_by_a_call_and_the_portal_polls_every_step() {
     let world = World::new(PEOPLE).await;
     world.register(policy(their_own())).await;
     let fleet = world.start(&ALL).await;
@@ -59,10 +59,16 @@ async fn s3_s12_s17_a_new_user_enrolls_by_a_call_and_the_portal_polls_every_step
     assert_eq!((stored.method, stored.audience.as_str()), (Channel::Voice, "staff"));
     // S10, E3: the backup is there, and counts only after a test of its own.
     assert!(stored.phone(PhoneRole::Primary).is_some() && stored.phone(PhoneRole::Backup).is_none());
+    let by_backup = world.ask(&world.portal.draft(user.clone()).to(Target::Backup)).await;
+    let by_backup_reason = world.outcome(by_backup).await.reason;
     let tested = world.change_now(world.change(&user, Change::PhoneTest).of(PhoneRole::Backup)).await;
     assert_eq!(end(&tested), DONE);
     assert!(world.records.user(&user).await.unwrap().unwrap().phone(PhoneRole::Backup).is_some());
-    assert_eq!(world.called().await, ["+19195550102", "+19195550101"]);
+    let by_backup = world.portal.draft(user.clone()).to(Target::Backup);
+    assert_eq!(by_backup_reason, Some(Reason::NoMethod), "not before its own test");
+    let id = world.ask(&by_backup).await;
+    assert_eq!(world.outcome(id).await.reason, Some(Reason::OkKey));
+    assert_eq!(world.called().await, ["+19195550102", "+19195550101", "+19195550101"]);
     assert!(fleet.stop().await);
 }
 
@@ -102,7 +108,7 @@ async fn a_report_of_fraud_in_a_test_ends_the_change_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s11_s15_a_new_pin_is_keyed_in_its_test_and_the_old_one_counts_until_then() {
+async fn s11_s15_e7_a_new_pin_is_keyed_in_its_test_and_the_old_one_counts_until_then() {
     let world = World::new(PEOPLE).await;
     world.register(Policy { pin: PinRule::Required, ..policy(their_own()) }).await;
     let fleet = world.start(&ALL).await;

@@ -29,7 +29,7 @@ fn answered(draft: EnrollmentDraft, answers: &[(&str, &str)]) -> EnrollmentDraft
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s4_s26_s27_exactly_four_answers_are_set_and_a_partial_set_changes_nothing() {
+async fn s1_s4_s26_s27_exactly_four_answers_are_set_and_a_partial_set_changes_nothing() {
     let world = World::new(PEOPLE).await;
     world.register(policy(with_questions())).await;
     let fleet = world.start(&ALL).await;
@@ -81,7 +81,7 @@ async fn answer(world: &World, id: fleet_domain::RequestId, user: &UserId, asked
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s30_r4_right_answers_allow_one_change_of_the_method_and_wrong_ones_are_not_told_apart_and_lock() {
+async fn s30_r4_e8_right_answers_allow_one_change_of_the_method_and_wrong_ones_are_not_told_apart_and_lock() {
     let world = World::new(PEOPLE).await;
     world.register(policy(with_questions())).await;
     let fleet = world.start(&ALL).await;

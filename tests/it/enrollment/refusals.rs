@@ -1,15 +1,16 @@
 //! What is refused, and that it names the field and costs no call.
 
-use fleet_domain::{Change, Channel, EnrollmentPolicy, EnrollmentReason, UserId};
+use fleet_domain::{Change, Channel, EnrollmentPolicy, EnrollmentReason, Policy, UserId};
 use fleet_portal_client::GivenPhone;
 
 use super::{PEOPLE, end, mobile, policy, refused, their_own};
 use crate::world::{ALL, World, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s8_s9_a_number_or_extension_that_breaks_a_rule_is_refused_by_name_and_without_a_call() {
+async fn s8_s9_e2_s28_a_number_or_extension_that_breaks_a_rule_is_refused_by_name_and_without_a_call() {
     let world = World::new(PEOPLE).await;
-    world.register(policy(their_own())).await;
+    let help = [("en-US".to_owned(), "Call the help desk.".to_owned())].into();
+    world.register(Policy { help, ..policy(their_own()) }).await;
     let fleet = world.start(&ALL).await;
     let user = UserId::parse("newcomer").unwrap();
     let phone = |number: &str, extension: Option<&str>| GivenPhone {
@@ -27,7 +28,7 @@ async fn s8_s9_a_number_or_extension_that_breaks_a_rule_is_refused_by_name_and_w
         let outcome = world.change_now(enroll).await;
         assert_eq!(end(&outcome), refused(reason));
         assert_eq!(outcome.field, Some(format!("data.sealed.phone.{field}")));
-        assert!(outcome.rule.is_some() && outcome.help.is_none());
+        assert_eq!((outcome.rule.is_some(), outcome.help.as_deref()), (true, Some("Call the help desk.")));
     }
     world.register(policy(EnrollmentPolicy { extensions: false, ..their_own() })).await;
     until("the fleet knows the new policy", || async {
