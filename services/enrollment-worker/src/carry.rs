@@ -64,13 +64,13 @@ impl Worker {
         loop {
             let key = stored.enrollment.key.clone();
             let event = match owed_enrollment(&stored.enrollment) {
-                Some(EnrollmentEffect::Test(_)) => match self.test(&stored.enrollment).await? {
-                    Some(ended) => ended,
-                    None => {
+                Some(EnrollmentEffect::Test(_)) => {
+                    let Some(ended) = self.test(&stored.enrollment).await? else {
                         crash_point(CrashPoint::TestBegun);
                         return Ok(stored);
-                    }
-                },
+                    };
+                    ended
+                }
                 Some(EnrollmentEffect::Apply) => {
                     crash_point(CrashPoint::ChangePassed);
                     match self.apply(stored).await? {
