@@ -65,12 +65,11 @@ impl Worker {
             let key = stored.enrollment.key.clone();
             let event = match owed_enrollment(&stored.enrollment) {
                 Some(EnrollmentEffect::Test(_)) => {
-                    if let Some(ended) = self.test(&stored.enrollment).await? {
-                        ended
-                    } else {
+                    let Some(ended) = self.test(&stored.enrollment).await? else {
                         crash_point(CrashPoint::TestBegun);
                         return Ok(stored);
-                    }
+                    };
+                    ended
                 }
                 Some(EnrollmentEffect::Apply) => {
                     crash_point(CrashPoint::ChangePassed);

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 4;
 const PUSHES_MOST: u32 = 2;
 
 /// A call: challenge, attempt, the carrier's id of it.
-type CallOf = (ChallengeId, u8, String);
+pub(crate) type CallOf = (ChallengeId, u8, String);
 
 /// What kind of promise was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,7 +277,7 @@ async fn learns(site: &Site, id: ChallengeId, sid: &str) -> anyhow::Result<bool>
 }
 
 /// The calls of the simulator's log, each with the challenge and the attempt that its URL names.
-fn placed_calls(facts: &[Value]) -> BTreeSet<CallOf> {
+pub(crate) fn placed_calls(facts: &[Value]) -> BTreeSet<CallOf> {
     let created = facts.iter().filter(|fact| fact["fact"] == "call_created");
     created
         .filter_map(|fact| {

@@ -72,6 +72,8 @@ fn fact(text: &str) -> Result<(String, String), String> {
 enum Name {
     /// Processes die at named points and at random moments.
     Kills,
+    /// A process dies at every named point of every kind of change of an enrollment.
+    Enrollment,
     /// PostgreSQL is killed, frozen, cut off and slowed down.
     Postgresql,
     /// Redis is killed, emptied, frozen, cut off and made read-only.
@@ -124,6 +126,7 @@ async fn run(args: RunArgs) -> anyhow::Result<bool> {
         println!("{name:?}, seed {}", args.seed);
         let (mut scenario, rows) = match name {
             Name::Kills => (scenario::kills::run(&stage).await?, Vec::new()),
+            Name::Enrollment => (scenario::enrollment::run(&stage).await?, Vec::new()),
             Name::Postgresql => scenario::stores::run(&stage, Store::Postgresql).await?,
             Name::Redis => scenario::stores::run(&stage, Store::Redis).await?,
             Name::Rabbitmq => scenario::stores::run(&stage, Store::Rabbitmq).await?,

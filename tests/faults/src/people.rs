@@ -36,7 +36,7 @@ pub(crate) struct Person {
 }
 
 /// How quickly people act, in the simulator's time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pace {
     /// How long a phone rings before it is answered, and how long an app takes.
     pub(crate) answer_s: u32,
@@ -87,8 +87,24 @@ pub(crate) fn script(people: &[Person], pace: Pace) -> String {
     text
 }
 
-fn number(index: usize) -> String {
+/// The number of a phone of its own.
+pub(crate) fn number(index: usize) -> String {
     format!("+1919{:07}", 2_000_000 + index)
+}
+
+/// One of the devices that the simulator plays.
+pub(crate) fn device(index: usize) -> anyhow::Result<NewDevice> {
+    let key = fleet_simulator::swarm_public_key().map_err(anyhow::Error::msg)?;
+    Ok(NewDevice {
+        id: DeviceId::parse(&format!("00000000-0000-8000-8000-{index:012x}"))?,
+        alg: DeviceAlg::Es256,
+        public_key: base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(key).context("a public key")?,
+        push_token: Some(PushToken::new(push_token(index))),
+    })
+}
+
+fn push_token(index: usize) -> String {
+    format!("swarm-{index}")
 }
 
 impl Person {
@@ -102,15 +118,7 @@ impl Person {
             extension: None,
             verified: true,
         };
-        let key = fleet_simulator::swarm_public_key().map_err(anyhow::Error::msg)?;
-        let device = NewDevice {
-            id: DeviceId::parse(&format!("00000000-0000-8000-8000-{:012x}", self.index))?,
-            alg: DeviceAlg::Es256,
-            public_key: base64::engine::general_purpose::URL_SAFE_NO_PAD
-                .decode(key)
-                .context("a public key")?,
-            push_token: Some(PushToken::new(self.push_token())),
-        };
+        let device = device(self.index)?;
         Ok(NewUser {
             id: self.user.clone(),
             audience: AUDIENCE.into(),
@@ -122,7 +130,7 @@ impl Person {
 
     /// The push token of the person's only device.
     pub(crate) fn push_token(&self) -> String {
-        format!("swarm-{}", self.index)
+        push_token(self.index)
     }
 
     /// Why this end contradicts what the person did, if it does. A challenge may fail or expire for all kinds of

@@ -61,6 +61,19 @@ pub struct Scenario {
     pub timeline: Option<Timeline>,
     /// Latencies of challenges in phases that are to be compared, drawn where there are any.
     pub latencies: Vec<Latencies>,
+    /// What came of each of many things under each of many conditions, where there is such a thing.
+    pub grid: Option<Grid>,
+}
+
+/// A table of things by conditions.
+#[derive(Clone, Debug, Default)]
+pub struct Grid {
+    /// What the things are.
+    pub of: String,
+    /// The conditions, in order.
+    pub columns: Vec<String>,
+    /// The things, each with a word for each condition.
+    pub rows: Vec<(String, Vec<String>)>,
 }
 
 /// What happened over time, in buckets of equal length from the scenario's start.

@@ -1,5 +1,6 @@
 //! The scenarios, and what all of them do alike: set a deployment up, load it, hurt it, audit what is left.
 
+pub(crate) mod enrollment;
 pub(crate) mod hostile;
 pub(crate) mod kills;
 pub(crate) mod refill;

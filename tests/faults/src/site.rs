@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fleet_broker::Broker;
-use fleet_domain::{Policy, Portal, PortalName};
+use fleet_domain::{EnrollmentPolicy, PinRule, Policy, Portal, PortalName};
 use fleet_faults::proxy::Proxy;
-use fleet_keys::Keys;
+use fleet_keys::{EnrollmentKeys, EnrollmentPublicKey, Keys};
 use fleet_lifecycle::{Clock, Context, Stop, Tasks};
 use fleet_portal_client::{PortalClient, PortalSettings};
 use fleet_records::Records;
@@ -25,12 +25,21 @@ const PORTAL: &str = "fleet";
 /// What the private deployment's numbers are sealed with.
 const MASTER: &str = "6661756c74206861726e6573733a206e6f206b6579206f662061206c69766520666c656574";
 
+/// The private key that opens what this portal seals.
+const ENROLLMENT_KEY: &str = "656e726f6c6c6d656e74206b6579206f66207468652068617266616e65737373";
+
 /// How a deployment is set up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Plan<'a> {
     /// What the report calls it; letters, digits and dashes.
     pub(crate) name: &'a str,
     pub(crate) people: &'a [Person],
+    /// More phones, in the form of the simulator's `people` file.
+    pub(crate) phones: &'a str,
+    /// What the portal may change of its users; nothing unless given.
+    pub(crate) enrollment: Option<&'a EnrollmentPolicy>,
+    /// Whether calls ask for a PIN.
+    pub(crate) pin: bool,
     pub(crate) pace: Pace,
     /// How much faster than life the simulator is.
     pub(crate) speed: u32,
@@ -73,7 +82,10 @@ impl Site {
         let context = Context { stop: stop.clone(), tasks: tasks.clone(), clock: Clock::system() };
         let folder = folder.join(plan.name);
         std::fs::create_dir_all(&folder).context("the report's folder")?;
-        std::fs::write(folder.join("people.toml"), script(plan.people, plan.pace))?;
+        std::fs::write(
+            folder.join("people.toml"),
+            format!("{}{}", script(plan.people, plan.pace), plan.phones),
+        )?;
 
         let nodes = servers.amqp_url.split(',').map(address).collect::<anyhow::Result<Vec<_>>>()?;
         let rabbitmq = Proxy::start(nodes, &tasks).await?;
@@ -106,13 +118,10 @@ impl Site {
             Records::start(section, keys.clone(), &context, &Metrics::new(), &Readiness::new()).await?;
         let registered = register(&records, plan).await?;
         let broker = Broker::start(&all.section("broker")?, &context, &Metrics::new(), &Readiness::new())?;
-        let mut client = PortalSettings::new(registered.name.clone(), &servers.amqp_url, &servers.redis_url);
-        client.broker_namespace.clone_from(&namespace);
-        client.key_prefix = prefix(&namespace);
-        client.outcome_jwk = Some(keys.outcome_jwk());
+        let portal = client(&registered, servers, (&namespace, &keys));
         Ok(Self {
             name: plan.name.to_owned(),
-            portal: PortalClient::start(&client, &context, &Metrics::new())?,
+            portal: PortalClient::start(&portal, &context, &Metrics::new())?,
             records,
             registered,
             rabbitmq,
@@ -141,12 +150,30 @@ impl Site {
     }
 
     /// How to start a process of this deployment with these services. A gateway has a number, from 0.
-    fn recipe(&self, name: &str, services: &[Service], gateway: usize) -> Recipe {
+    pub(crate) fn recipe(&self, name: &str, services: &[Service], gateway: usize) -> Recipe {
         let mut environment = self.environment.clone();
         if let Some(listen) = self.gateways.get(gateway) {
             environment.push(("FLEET_GATEWAY__LISTEN".into(), listen.to_string()));
         }
         Recipe { name: name.into(), services: services.to_vec(), environment, logs: self.folder.clone() }
+    }
+
+    /// The key to which this portal seals secrets.
+    pub(crate) fn enrollment_key(&self) -> anyhow::Result<EnrollmentPublicKey> {
+        let all = settings(&self.environment)?;
+        let keys = EnrollmentKeys::from_settings(&all.section("enrollment_keys")?);
+        Ok(keys.map_err(|e| all.refuse(&e))?.current())
+    }
+
+    /// The fleet's keys.
+    pub(crate) fn keys(&self) -> anyhow::Result<Keys> {
+        let all = settings(&self.environment)?;
+        Keys::from_settings(&all.section("keys")?).map_err(|e| all.refuse(&e).into())
+    }
+
+    /// The schema in which this deployment keeps everything.
+    pub(crate) fn schema(&self) -> String {
+        format!("faults_{}", self.namespace)
     }
 
     /// The simulator's whole log, one fact after the other.
@@ -169,6 +196,14 @@ impl Site {
         self.stop.request_soft();
         self.tasks.wait(std::time::Duration::from_secs(5)).await;
     }
+}
+
+fn client(registered: &Portal, servers: &Servers, (namespace, keys): (&str, &Keys)) -> PortalSettings {
+    let mut client = PortalSettings::new(registered.name.clone(), &servers.amqp_url, &servers.redis_url);
+    namespace.clone_into(&mut client.broker_namespace);
+    client.key_prefix = prefix(namespace);
+    client.outcome_jwk = Some(keys.outcome_jwk());
+    client
 }
 
 fn prefix(namespace: &str) -> String {
@@ -196,6 +231,7 @@ fn environment(
         ("FLEET_TELEMETRY__LISTEN", "127.0.0.1:0".to_owned()),
         ("FLEET_KEYS__MASTER", MASTER.into()),
         ("FLEET_KEYS__OUTCOME_SIGNING_KEY", fleet_keys::new_signing_key()),
+        ("FLEET_ENROLLMENT_KEYS__CURRENT", ENROLLMENT_KEY.into()),
         ("FLEET_RECORDS__SCHEMA", format!("faults_{namespace}")),
         ("FLEET_RECORDS__POOL_SIZE", "8".into()),
         ("FLEET_BROKER__NAMESPACE", namespace.to_owned()),
@@ -228,6 +264,8 @@ async fn register(records: &Records, plan: Plan<'_>) -> anyhow::Result<Portal> {
         ring_s: plan.ring_s,
         prompts: 2,
         detect_machines: false,
+        pin: if plan.pin { PinRule::Required } else { PinRule::Off },
+        enrollment: plan.enrollment.cloned().unwrap_or_default(),
         ..Policy::default()
     };
     let name = PortalName::parse(PORTAL)?;

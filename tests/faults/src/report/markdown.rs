@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::words::{count, duration, float, markdown, number, percent};
-use super::{Latencies, Report, Scenario, StoreFault, figure_name, latency};
+use super::{Grid, Latencies, Report, Scenario, StoreFault, figure_name, latency};
 
 /// Violations that are listed in sight; the rest is folded.
 const IN_SIGHT: usize = 20;
@@ -177,7 +177,17 @@ fn section(index: usize, one: &Scenario) -> Vec<String> {
             one.crash_points.iter().map(|(name, count)| vec![markdown(name), hits(*count)]).collect();
         parts.push(table(&["crash point", "hits"], 1..2, &rows));
     }
+    parts.extend(one.grid.as_ref().map(grid));
     parts
+}
+
+fn grid(grid: &Grid) -> String {
+    let head: Vec<&str> = core::iter::once(&grid.of).chain(&grid.columns).map(String::as_str).collect();
+    let row = |(name, cells): &(String, Vec<String>)| {
+        core::iter::once(name).chain(cells).map(|cell| markdown(cell)).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = grid.rows.iter().map(row).collect();
+    table(&head, 0..0, &rows)
 }
 
 fn violations(all: &[String]) -> Option<String> {

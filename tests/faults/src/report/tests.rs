@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    Latencies, Marker, Report, Scenario, StoreFault, Timeline, latency, markdown, markers, timeline, words,
+    Grid, Latencies, Marker, Report, Scenario, StoreFault, Timeline, latency, markdown, markers, timeline,
+    words,
 };
 
 const fn ms(millis: u64) -> Duration {
@@ -145,6 +146,22 @@ fn a_crash_point_counts_as_reached_where_any_scenario_reached_it() {
     let reached = Scenario { crash_points: [("c4 posted".to_owned(), 1)].into(), ..kept() };
     assert!(markdown::write(&report(vec![kept()])).contains("armed but never reached: c4 posted."));
     assert!(!markdown::write(&report(vec![kept(), reached])).contains("never reached"));
+}
+
+#[test]
+fn a_grid_is_a_table_of_things_by_conditions() {
+    let row = |name: &str, word: &str| (name.to_owned(), vec![word.to_owned(), "–".to_owned()]);
+    let grid = Grid {
+        of: "change".to_owned(),
+        columns: vec!["e1-delivered".to_owned(), "e3-test-begun".to_owned()],
+        rows: vec![row("block", "done"), row("a | b", "broken")],
+    };
+    let written = markdown::write(&report(vec![Scenario { grid: Some(grid), ..kept() }]));
+    assert!(
+        written
+            .contains("| change | e1-delivered | e3-test-begun |\n| --- | --- | --- |\n| block | done | – |")
+    );
+    assert!(written.contains("| a \\| b | broken | – |"), "{written}");
 }
 
 /// Figures of all shapes of data.

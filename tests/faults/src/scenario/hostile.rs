@@ -54,6 +54,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Scenario> {
         ring_s: 20,
         gateways: 1,
         apps_answer: true,
+        ..Plan::default()
     };
     let site = Site::open(plan, &stage.servers, &stage.folder).await?;
     let recipes = site.recipes(2);

@@ -69,6 +69,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Scenario> {
         ring_s: 20,
         gateways: 2,
         apps_answer: true,
+        ..Plan::default()
     };
     let site = Site::open(plan, &stage.servers, &stage.folder).await?;
     site.faults(&provider_faults(stage.seed)).await?;

@@ -41,6 +41,7 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<(Scenario, Vec<StoreFau
         ring_s: 20,
         gateways: 0,
         apps_answer: false,
+        ..Plan::default()
     };
     let site = Site::open(plan, &stage.servers, &stage.folder).await?;
     let processes =

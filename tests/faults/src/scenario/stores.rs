@@ -60,6 +60,7 @@ async fn run_on(stage: &Stage, store: Store) -> anyhow::Result<(Scenario, Vec<St
         ring_s: 20,
         gateways: 2,
         apps_answer: true,
+        ..Plan::default()
     };
     let site = Site::open(plan, &stage.servers, &stage.folder).await?;
     let going = Arc::new(Going::default());
