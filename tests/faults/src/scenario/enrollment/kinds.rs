@@ -40,6 +40,7 @@ pub(super) const fn ends_challenges(change: Change) -> Option<Reason> {
         | Change::Pin
         | Change::Questions
         | Change::Recovery
+        | Change::Read
         | Change::Unblock
         | Change::Bypass => None,
     }
@@ -138,6 +139,7 @@ impl Cell {
             Change::Bypass => draft.seconds(300).ticket("INC-1"),
             Change::PhoneRemove
             | Change::Recovery
+            | Change::Read
             | Change::DeviceLost
             | Change::Block
             | Change::Unblock
@@ -215,7 +217,7 @@ impl Cell {
             Change::Bypass => found.bypass,
             Change::Delete => false,
             // It changes nothing but what its user may do next.
-            Change::Recovery => true,
+            Change::Recovery | Change::Read => true,
         })
     }
 }
