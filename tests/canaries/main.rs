@@ -2,6 +2,7 @@
 //! wherever the fleet leaves anything: logs, metrics, events, parked letters, tables, Redis.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod enrollments;
 mod nests;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "other scenarios use the rest")]
@@ -46,7 +47,7 @@ const DEVICE: &str = "00000000-0000-8000-8000-000000031337";
 const PUSH_TOKEN: &str = "swarm-201527";
 
 /// Everything of ours, and of libraries what the most talkative operator turns on.
-const FILTER: &str = "debug,fleet_broker=trace,fleet_engine=trace,fleet_gateway=trace,fleet_keys=trace,\
+const FILTER: &str = "debug,fleet_broker=trace,fleet_engine=trace,fleet_enrollment_worker=trace,fleet_gateway=trace,fleet_keys=trace,\
     fleet_lifecycle=trace,fleet_outcomes=trace,fleet_push_worker=trace,fleet_records=trace,fleet_settings=trace,\
     fleet_telemetry=trace,fleet_twilio=trace,fleet_voice_worker=trace,fleet_simulator=off,fleet_hostile=off";
 
@@ -76,6 +77,7 @@ fn people() -> String {
         person(BACKUP, &[&pin, &number]),
         person(WRONG, &[&wrong, "1846205739#", &wrong]),
         person(FRAUD, &["0#", "1#"]),
+        enrollments::people(),
     ]
     .concat()
 }
@@ -201,8 +203,10 @@ fn unreadable() -> [(&'static str, Vec<u8>); 3] {
 }
 
 /// Publishes them, each with hostile headers too; some without proof of who sends them.
-async fn attack(attacker: &mut Attacker, namespace: &str) -> u64 {
-    let bodies = hostile_bodies();
+async fn attack(world: &World, attacker: &mut Attacker, namespace: &str) -> u64 {
+    let enrollments = enrollments::hostile_bodies(world).into_iter();
+    let enrollments = enrollments.map(|(key, body)| (key, body.to_string().into_bytes()));
+    let bodies: Vec<_> = hostile_bodies().into_iter().chain(enrollments).collect();
     for (number, (routing_key, body)) in bodies.iter().enumerate() {
         let names = ["traceparent", "x-mfa-portal", "x-mfa-detail", "x-death", HOSTILE];
         let headers = names.map(|name| (name.as_bytes().to_vec(), Value::text(HOSTILE))).to_vec();
@@ -283,12 +287,13 @@ fn birds(tokens: &[String]) -> Vec<Bird> {
     for number in [PRIMARY, BACKUP, WRONG, FRAUD, REFUSED] {
         birds.push(Bird::secret("a phone number", &number[2..]));
     }
+    birds.extend(enrollments::birds());
     birds.extend(tokens.iter().map(|token| Bird::secret("an attempt's token", token)));
     birds
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
+async fn m8_no_pin_number_answer_token_or_hostile_word_is_left_anywhere() {
     let log = capture();
     let world = World::new(&people()).await;
     world
@@ -311,7 +316,8 @@ async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
         )
         .await;
     let ids = challenges(&world, &fleet).await;
-    let sent = attack(&mut attacker, &namespace).await;
+    enrollments::changes(&world, &fleet).await;
+    let sent = attack(&world, &mut attacker, &namespace).await;
     until("all that is hostile is settled", || async {
         fleet.count("mfa_broker_deliveries_total", &["end=\"poison\""])
             + fleet.count("mfa_broker_deliveries_total", &["end=\"done\""])
@@ -327,6 +333,7 @@ async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
     let logged = log.0.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&logged);
     assert!(text.contains("DEBUG") && text.lines().count() > 100, "logs are captured:\n{text}");
+    assert!(text.contains("fleet_enrollment_worker"), "enrollments are logged");
     assert!(!text.contains("panicked"), "something panicked");
     nests.push(Nest::new("the log", &logged));
 
@@ -337,6 +344,8 @@ async fn m8_no_pin_number_token_or_hostile_word_is_left_anywhere() {
     // The search finds what is there.
     let masked = Bird::secret("a masked number", "+1484*****91");
     assert!(nests.iter().any(|nest| nest.find(&masked).is_some()), "Redis shows masked numbers");
+    let kept = nests.iter().filter(|nest| nest.find(&enrollments::said_by_an_operator()).is_some()).count();
+    assert_eq!(kept, 2, "acts and requests tell what operators said");
 }
 
 async fn drain(attacker: &mut Attacker, queue: &str) -> Vec<u8> {

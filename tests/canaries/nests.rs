@@ -8,17 +8,30 @@ use tokio::net::TcpStream;
 pub(crate) struct Bird {
     what: &'static str,
     text: String,
-    /// Whether a table may hold it: the app shows it to the person.
-    in_tables: bool,
+    /// The tables that may hold it.
+    tables: Tables,
+}
+
+/// Which tables may hold a text.
+enum Tables {
+    None,
+    /// The app shows it to the person.
+    All,
+    These(&'static [&'static str]),
 }
 
 impl Bird {
     pub(crate) fn secret(what: &'static str, text: &str) -> Self {
-        Self { what, text: text.to_owned(), in_tables: false }
+        Self { what, text: text.to_owned(), tables: Tables::None }
     }
 
     pub(crate) fn shown(what: &'static str, text: &str) -> Self {
-        Self { what, text: text.to_owned(), in_tables: true }
+        Self { what, text: text.to_owned(), tables: Tables::All }
+    }
+
+    /// What only these tables may hold.
+    pub(crate) fn kept(what: &'static str, text: &str, tables: &'static [&'static str]) -> Self {
+        Self { what, text: text.to_owned(), tables: Tables::These(tables) }
     }
 }
 
@@ -26,26 +39,27 @@ impl Bird {
 pub(crate) struct Nest {
     place: String,
     content: String,
-    is_table: bool,
+    /// The name of the table that it is.
+    table: Option<String>,
 }
 
 impl Nest {
     pub(crate) fn new(place: &str, content: &[u8]) -> Self {
-        Self {
-            place: place.to_owned(),
-            content: String::from_utf8_lossy(content).into_owned(),
-            is_table: false,
-        }
+        Self { place: place.to_owned(), content: String::from_utf8_lossy(content).into_owned(), table: None }
     }
 
     pub(crate) fn table(name: &str, content: &[u8]) -> Self {
-        Self { is_table: true, ..Self::new(&format!("the table {name}"), content) }
+        Self { table: Some(name.to_owned()), ..Self::new(&format!("the table {name}"), content) }
     }
 
     /// Says where the bird sits in this nest.
     pub(crate) fn find(&self, bird: &Bird) -> Option<String> {
-        if self.is_table && bird.in_tables {
-            return None;
+        if let Some(table) = self.table.as_deref() {
+            match bird.tables {
+                Tables::All => return None,
+                Tables::These(names) if names.contains(&table) => return None,
+                Tables::None | Tables::These(_) => {}
+            }
         }
         // PostgreSQL shows bytes so.
         let digit = |half: u8| char::from_digit(half.into(), 16).unwrap();

@@ -44,7 +44,7 @@ pub use failure::FailureClass;
 pub use ids::{
     ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, RequestId, RequestKey, TAKEN_NAMES, UserId,
 };
-pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, bypass, open, tombstone};
+pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, bypass, may_bypass, open, tombstone};
 pub use owed::{Effect, Watch, owed, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
 pub use pin_rules::{PinFlaw, PinRules, weak_pin};

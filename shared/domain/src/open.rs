@@ -89,12 +89,18 @@ pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> 
     Ok(first_version(ask.key.clone(), request, reason, now))
 }
 
-/// A challenge that was just opened, approved by a bypass that was taken for it. One that has ended stays as it is.
+/// Whether a bypass may approve this challenge, which was just opened: a user of this portal has one, and is either asked or
+/// has nothing left to be asked by, which is what bypasses are for. Never somebody who is blocked or locked out.
+#[must_use]
+pub fn may_bypass(opened: &Challenge, user: Option<&User>, portal: &Portal) -> bool {
+    let has_one = user.is_some_and(|user| user.bypass && portal.audiences.contains(&user.audience));
+    let reason = opened.live.end.as_ref().map(|end| end.reason);
+    has_one && matches!(reason, None | Some(Reason::NoMethod | Reason::NoDevice))
+}
+
+/// A challenge that was just opened, approved by a bypass that was taken for it.
 #[must_use]
 pub fn bypass(opened: Challenge, now: Timestamp) -> Challenge {
-    if !opened.is_open() {
-        return opened;
-    }
     let end = End {
         reason: Reason::OkBypass,
         assurance: Some(Assurance::Bypass),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fleet_broker::{Delivery, Poison, Sender, Verdict};
 use fleet_contracts::{self as contracts, ChallengeRefused, ChallengeRequest, Invalid};
 use fleet_domain::{
-    Ask, Challenge, ChallengeKey, Channel, Event, NotOpened, Portal, PortalName, Refusal, User, bypass, open,
-    step,
+    Ask, Challenge, ChallengeKey, Channel, Event, NotOpened, Portal, PortalName, Refusal, User, bypass,
+    may_bypass, open, step,
 };
 use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Actor, Created, Note, Stored};
@@ -75,7 +75,11 @@ impl Engine {
                 return self.refuse_not_opened(&ask.key, &not_opened).await.map(Accepted::Refused);
             }
         };
-        let may_bypass = opened.is_open() && user.as_ref().is_some_and(|user| user.bypass);
+        let may_bypass = may_bypass(&opened, user.as_ref(), portal);
+        // One that is known already, and comes again, must not take it.
+        if may_bypass && let Some(stored) = self.inner.records.load(&ask.key).await? {
+            return self.known(stored, ask).await;
+        }
         let first = if may_bypass && self.inner.records.take_bypass(&ask.user).await? {
             tracing::warn!(challenge = %ask.key, "approved by a bypass");
             bypass(opened, self.now())

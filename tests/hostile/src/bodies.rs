@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use crate::{chance::Chance, generator::Expected};
 
 /// Larger than any worker takes (`broker.max_body_bytes`), smaller than what the broker refuses (`max_message_size`).
-const OVERSIZE_BYTES: usize = 70_000;
+pub(crate) const OVERSIZE_BYTES: usize = 70_000;
 /// Deeper than parsers that recurse like it.
-const DEPTH: usize = 20_000;
+pub(crate) const DEPTH: usize = 20_000;
 
-const INVALID: Expected = Expected::Parked("invalid_request");
-const STALE: Expected = Expected::Refused("stale_id");
+pub(crate) const INVALID: Expected = Expected::Parked("invalid_request");
+pub(crate) const STALE: Expected = Expected::Refused("stale_id");
 
-const MINUTE_MS: u64 = 60_000;
+pub(crate) const MINUTE_MS: u64 = 60_000;
 
 /// A body and what becomes of it.
 pub(crate) type Body = (Vec<u8>, Expected);
@@ -129,11 +129,11 @@ fn request(chance: &mut Chance, now_ms: u64) -> Value {
     })
 }
 
-fn with(mut body: Value, field: &str, value: Value) -> Value {
+pub(crate) fn with(mut body: Value, field: &str, value: Value) -> Value {
     body["data"][field] = value;
     body
 }
 
-fn text(body: &Value) -> Vec<u8> {
+pub(crate) fn text(body: &Value) -> Vec<u8> {
     body.to_string().into_bytes()
 }

@@ -33,6 +33,9 @@ pub struct Hostile {
 
 const KEYS: [&str; 4] = ["challenge.voice", "challenge.push", "challenge.default", "control.cancel"];
 
+/// All of them lead to the same queue.
+const ENROLLMENT_KEYS: [&str; 3] = ["enrollment.request", "enrollment.continue", "enrollment.anything"];
+
 /// Levels that a parser in a debug build, with the usual stack, still survives.
 const HARMLESS_DEPTH: usize = 50;
 
@@ -43,7 +46,26 @@ pub fn messages(seed: u64, count: usize, now_ms: u64, user: &str) -> Vec<Hostile
     let made = (0..count).map(|number| {
         let (kind, make) = KINDS.get(number % KINDS.len()).copied()?;
         let id = format!("hostile-{seed}-{number}");
-        Some(dress(&mut chance, kind, make, (&id, now_ms, user)))
+        let body = make(&mut chance, now_ms);
+        Some(dress(&mut chance, kind, body, (&id, user, &KEYS)))
+    });
+    made.flatten().collect()
+}
+
+/// The same for messages about enrollments, whose boxes `seal` seals.
+pub fn enrollments(
+    seed: u64,
+    count: usize,
+    (now_ms, user): (u64, &str),
+    seal: crate::Seal<'_>,
+) -> Vec<Hostile> {
+    let kinds = crate::enrollments::KINDS;
+    let mut chance = Chance::new(seed);
+    let made = (0..count).map(|number| {
+        let (kind, make) = kinds.get(number % kinds.len()).copied()?;
+        let id = format!("hostile-enrollment-{seed}-{number}");
+        let body = make(&mut chance, now_ms, seal);
+        Some(dress(&mut chance, kind, body, (&id, user, &ENROLLMENT_KEYS)))
     });
     made.flatten().collect()
 }
@@ -83,10 +105,9 @@ pub fn swelling(routing_key: &str, user: &str, frame_max: usize) -> Message {
 fn dress(
     chance: &mut Chance,
     kind: &str,
-    make: fn(&mut Chance, u64) -> Body,
-    (id, now_ms, user): (&str, u64, &str),
+    (body, mut expected): Body,
+    (id, user, keys): (&str, &str, &[&str]),
 ) -> Hostile {
-    let (body, mut expected) = make(chance, now_ms);
     let mut properties = Properties {
         content_type: Some(b"application/cloudevents+json".to_vec()),
         message_id: Some(id.as_bytes().to_vec()),
@@ -137,7 +158,7 @@ fn dress(
         10..=16 => Some(forged_header(chance)),
         _ => None,
     };
-    let key = KEYS.get(chance.below(KEYS.len())).copied().unwrap_or("challenge.default");
+    let key = keys.get(chance.below(keys.len())).copied().unwrap_or("challenge.default");
     // Where only cancels are taken, any request is one of the wrong type.
     if key == "control.cancel" && matches!(expected, Expected::Refused(_)) {
         expected = Expected::Parked("invalid_request");
@@ -198,5 +219,16 @@ mod tests {
         let kinds: BTreeSet<_> = one.iter().filter_map(|hostile| hostile.kind.split(',').next()).collect();
         assert_eq!(kinds.len(), KINDS.len());
         assert!(one.iter().all(|hostile| hostile.message.properties.bytes().len() < 4_000));
+    }
+
+    #[test]
+    fn those_about_enrollments_are_of_every_kind_and_the_same_for_the_same_seed() {
+        let seal = |plain: &[u8]| ("0".repeat(16), format!("box-of-{}", plain.len()));
+        let make = |seed| enrollments(seed, 500, (1_790_000_000_000, "fleet"), &seal);
+        let one = make(7);
+        assert!(one.iter().zip(make(7)).all(|(one, two)| one.message == two.message));
+        assert!(one.iter().zip(make(8)).any(|(one, two)| one.message != two.message));
+        let kinds: BTreeSet<_> = one.iter().filter_map(|hostile| hostile.kind.split(',').next()).collect();
+        assert_eq!(kinds.len(), crate::enrollments::KINDS.len());
     }
 }

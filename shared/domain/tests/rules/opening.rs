@@ -1,6 +1,8 @@
 //! What a request becomes, by the user's PIN, lockout, opted-out numbers and block, and the portal's policy.
 
-use fleet_domain::{CallMode, Channel, PhoneRole, PinRule, Portal, Reason, Refusal, Target, User, open};
+use fleet_domain::{
+    CallMode, Channel, PhoneRole, PinRule, Portal, Reason, Refusal, Target, User, bypass, may_bypass, open,
+};
 
 use crate::cases::{ask, at, portal, user};
 
@@ -75,4 +77,34 @@ fn a_way_that_is_barred_is_left_out_and_is_no_alternative() {
     let push = open(&ask(&[Channel::Push], false), Some(&opted_out), &portal(), at(0)).unwrap();
     let targets: Vec<Target> = push.request.alternatives.iter().map(|one| one.target).collect();
     assert_eq!(targets, [Target::Primary]);
+}
+
+#[test]
+fn a_bypass_approves_who_is_asked_or_has_nothing_left_to_be_asked_by_and_nobody_else() {
+    let portal = portal();
+    let given = User { bypass: true, ..user() };
+    let without = |method| User { method, phones: Vec::new(), devices: Vec::new(), ..given.clone() };
+    for (user, may) in [
+        (given.clone(), true),
+        (without(Channel::Push), true),
+        (without(Channel::Voice), true),
+        (User { bypass: false, ..without(Channel::Push) }, false),
+        (User { blocked: true, ..given.clone() }, false),
+        (User { blocked: true, ..without(Channel::Push) }, false),
+        (User { audience: "others".into(), ..given.clone() }, false),
+        (User { audience: "others".into(), ..without(Channel::Push) }, false),
+    ] {
+        let opened = open(&ask(&[], false), Some(&user), &portal, at(0)).unwrap();
+        assert_eq!(may_bypass(&opened, Some(&user), &portal), may, "{user:?}");
+        if may {
+            let approved = bypass(opened, at(1));
+            assert_eq!(approved.live.end.as_ref().map(|end| end.reason), Some(Reason::OkBypass));
+            assert_eq!(fleet_domain::owed(&approved), []);
+        }
+    }
+    let mut with_pin = portal.clone();
+    with_pin.policy.pin = PinRule::Required;
+    let locked = User { method: Channel::Voice, has_pin: true, pin_locked_until: Some(at(60)), ..given };
+    let opened = open(&ask(&[], false), Some(&locked), &with_pin, at(0)).unwrap();
+    assert!(!may_bypass(&opened, Some(&locked), &with_pin), "{:?}", opened.live.end);
 }
