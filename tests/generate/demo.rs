@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use fleet_domain::{Assurance, ChallengeResult, Reason};
+use fleet_domain::{Assurance, Change};
 use serde::Deserialize;
 
 /// The demo.
@@ -12,7 +12,7 @@ pub(crate) struct Demo {
     pub(crate) cast: Cast,
 }
 
-/// A challenge that it plays; `fleetctl play` reads the same fields.
+/// A challenge or a change that it plays; `fleetctl play` reads the same fields.
 #[derive(Deserialize)]
 pub(crate) struct Scenario {
     pub(crate) title: String,
@@ -20,17 +20,24 @@ pub(crate) struct Scenario {
     pub(crate) user: String,
     #[serde(default = "default_method")]
     pub(crate) method: String,
+    /// What is changed, where it is a change of an enrollment.
+    pub(crate) change: Option<Change>,
+    /// What the change takes.
+    #[serde(default)]
+    pub(crate) with: BTreeMap<String, toml::Value>,
     pub(crate) expect: Expected,
     /// Whatever else is asked for.
     #[serde(flatten)]
     pub(crate) rest: BTreeMap<String, toml::Value>,
 }
 
+/// Challenges and changes have words of their own for both.
 #[derive(Deserialize)]
 pub(crate) struct Expected {
-    pub(crate) result: ChallengeResult,
-    pub(crate) reason: Reason,
+    pub(crate) result: String,
+    pub(crate) reason: String,
     pub(crate) assurance: Option<Assurance>,
+    pub(crate) next_step: Option<String>,
 }
 
 /// Who is there, and what they do.
@@ -88,10 +95,19 @@ impl Cast {
         };
         let extension = phone.extension.as_ref().map(|digits| format!(", extension `{digits}`"));
         let reached = format!("{} phone, {}{}", phone.role, phone.kind, extension.unwrap_or_default());
-        let is_there = |person: &&BTreeMap<_, _>| {
-            person.get("number").and_then(toml::Value::as_str) == Some(&phone.number)
-        };
-        (reached, self.person.iter().find(is_there).map_or_else(|| "is not called".to_owned(), acts))
+        (reached, self.person_at(&phone.number).map_or_else(|| "is not called".to_owned(), acts))
+    }
+
+    /// What whoever is called in the test of a change does there; nothing where nobody is.
+    pub(crate) fn tested(&self, scenario: &Scenario) -> String {
+        let number = scenario.with.get("number").and_then(toml::Value::as_str);
+        number.and_then(|number| self.person_at(number)).map(acts).unwrap_or_default()
+    }
+
+    fn person_at(&self, number: &str) -> Option<&BTreeMap<String, toml::Value>> {
+        let is_there =
+            |person: &&BTreeMap<_, _>| person.get("number").and_then(toml::Value::as_str) == Some(number);
+        self.person.iter().find(is_there)
     }
 
     fn app(&self, user: &User) -> (String, String) {

@@ -83,7 +83,8 @@ fn offers(offers: &[Offer]) -> String {
 }
 
 fn ends(reason: Reason, demo: &Demo, tests: &BTreeMap<&str, Vec<&str>>) -> String {
-    let played = demo.scenarios.iter().filter(|scenario| scenario.expect.reason == reason);
+    let challenges = demo.scenarios.iter().filter(|scenario| scenario.change.is_none());
+    let played = challenges.filter(|scenario| scenario.expect.reason == reason.as_str());
     let mut ends: Vec<String> = played.map(|scenario| scenario.title.clone()).collect();
     let tests = tests.get(reason.as_str()).map(Vec::as_slice).unwrap_or_default();
     ends.extend(tests.iter().take(NAMED).map(|test| format!("`{test}`")));

@@ -1,6 +1,6 @@
 //! Outcomes for tests.
 
-use fleet_contracts::Outcome;
+use fleet_contracts::{EnrollmentOutcome, Outcome};
 use fleet_domain::Progress;
 
 fn outcome(json: &serde_json::Value) -> Outcome {
@@ -71,4 +71,22 @@ pub(crate) fn dialing_again(seq: u32, from: &str) -> Outcome {
         "progress": "dialing",
         "attempts": [rejected, attempt(2, from, "dialing", None)],
     }))
+}
+
+fn change(name: &str, seq: u32) -> EnrollmentOutcome {
+    let contracts = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/contracts/examples");
+    let text = std::fs::read_to_string(format!("{contracts}/enrollment-outcome-{name}.json")).unwrap();
+    EnrollmentOutcome { seq, ..EnrollmentOutcome::from_json(&text).unwrap() }
+}
+
+/// A change of the phone whose new number is being called.
+pub(crate) fn testing(seq: u32) -> EnrollmentOutcome {
+    change("waiting", seq)
+}
+
+/// A change of the phone that has taken effect.
+pub(crate) fn done(seq: u32) -> EnrollmentOutcome {
+    let mut done = change("done", seq);
+    done.tests.iter_mut().for_each(|test| test.reason = Some(fleet_domain::Reason::OkKey));
+    done
 }

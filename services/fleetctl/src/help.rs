@@ -519,7 +519,22 @@ A file has scenarios, each with what it must come to:
 
 What may be expected besides: assurance = \"key\", alternatives = [\"backup\"], help = \"words of it\", caller_id = \"local\".
 
-Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS. With block_when also what `fleetctl user block` needs.
+A scenario may also be a change of the user's enrollment, proved by a scenario above it:
+
+  [[scenario]]
+  title = \"Alice has a new phone\"
+  portal = \"provider\"
+  user = \"alice\"
+  change = \"phone_change\"       # or what else a portal may ask for
+  with = { number = \"+19195550100\", proof = \"Alice presses #\" }
+  expect = { result = \"done\", reason = \"ok\" }
+
+What `with` may have: method, number, extension, kind, pin, answers = { pet = \"Rex\" }, proof; for a recovery unreached, the \
+challenge that did not reach the person; at the help desk actor, reason, ticket, seconds. What may be expected besides: \
+authority, next_step, rule = \"words of it\", help. A test that is not passed is called off.
+
+Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS. With a change also FLEET_ENROLLMENT_KEYS__CURRENT; with \
+block_when what `fleetctl user block` needs.
 
 Exit codes:
    0  all ended as expected

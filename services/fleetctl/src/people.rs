@@ -192,7 +192,7 @@ mod tests {
     fn the_people_of_the_demo_are_read_whole() {
         let people = people(DEMO).unwrap();
         let names: Vec<&str> = people.portals.iter().map(|portal| portal.name.as_str()).collect();
-        assert_eq!(names, ["operations", "provider", "recipients"]);
+        assert_eq!(names, ["operations", "provider", "recipients", "helpdesk"]);
         let user = |id: &str| people.users.iter().find(|user| user.id.as_str() == id).unwrap();
         assert_eq!(user("alice").phones.len(), 2);
         assert_eq!(user("judy").devices.len(), 2);

@@ -1,13 +1,13 @@
-//! How one challenge comes along, as a line that grows.
+//! How one challenge or change comes along, as a line that grows.
 
 use std::time::Duration;
 
-use fleet_contracts::Outcome;
-use fleet_domain::{ChallengeResult, Progress, Reason};
+use fleet_contracts::{EnrollmentOutcome, Outcome};
+use fleet_domain::{ChallengeResult, EnrollmentResult, NextStep, Progress, Reason};
 
 use crate::print::{Span, Style, clean, seconds};
 
-/// A challenge from the request to its end.
+/// A challenge or a change from the request to its end.
 pub(crate) struct Track {
     title: String,
     /// The words so far, each once in a row.
@@ -36,7 +36,18 @@ impl Track {
         if outcome.result != ChallengeResult::Pending {
             self.end = Some((now, style_of(outcome.result)));
         }
-        let word = word(outcome);
+        self.take(word(outcome))
+    }
+
+    /// The same of a change.
+    pub(crate) fn hear_change(&mut self, outcome: &EnrollmentOutcome, now: Duration) -> Option<&str> {
+        if outcome.result != EnrollmentResult::Pending {
+            self.end = Some((now, style_of_change(outcome.result)));
+        }
+        self.take(word_of_change(outcome))
+    }
+
+    fn take(&mut self, word: String) -> Option<&str> {
         if self.words.last() == Some(&word) {
             return None;
         }
@@ -98,6 +109,21 @@ fn word(outcome: &Outcome) -> String {
     }
 }
 
+/// How far a change has come, or what it came to.
+fn word_of_change(outcome: &EnrollmentOutcome) -> String {
+    if let (false, Some(reason)) = (outcome.result == EnrollmentResult::Pending, outcome.reason) {
+        return format!("{} {reason}", outcome.result);
+    }
+    let phone = outcome.phones.first().map_or("the app", |phone| &phone.number);
+    match (outcome.next_step, outcome.tests.last().and_then(|test| test.reason)) {
+        (Some(NextStep::AnswerTest), _) => format!("testing {phone}"),
+        (Some(NextStep::RetryTest), Some(reason)) => format!("test {reason}"),
+        (Some(NextStep::AnswerQuestions), _) => format!("{} questions asked", outcome.questions.len()),
+        (_, Some(reason)) => format!("test passed, {reason}"),
+        (_, None) => outcome.state.to_string(),
+    }
+}
+
 /// What a call shows that is dialed because the caller ID of the one before it was rejected.
 fn caller_id_of_another_call(outcome: &Outcome) -> Option<&str> {
     let [.., before, last] = outcome.attempts.as_slice() else { return None };
@@ -116,10 +142,19 @@ pub(crate) const fn style_of(result: ChallengeResult) -> Style {
     }
 }
 
+/// The same of a change.
+pub(crate) const fn style_of_change(result: EnrollmentResult) -> Style {
+    match result {
+        EnrollmentResult::Done => Style::Good,
+        EnrollmentResult::Pending | EnrollmentResult::Canceled => Style::Plain,
+        EnrollmentResult::Refused | EnrollmentResult::Expired => Style::Bad,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::{approved, dialing_again, pending};
+    use crate::example::{approved, dialing_again, done, pending, testing};
 
     fn text(line: Vec<Span>) -> String {
         line.into_iter().map(|(_, text)| text).collect()
@@ -149,5 +184,13 @@ mod tests {
         assert_eq!(track.hear(&pending(1, Progress::Dialing), Duration::ZERO), Some("dialing"));
         let again = dialing_again(4, "+442079460000");
         assert_eq!(track.hear(&again, Duration::ZERO), Some("dialing from +442079460000"));
+    }
+
+    #[test]
+    fn a_change_says_where_it_calls_and_what_it_came_to() {
+        let mut track = Track::new("Ruth");
+        assert_eq!(track.hear_change(&testing(1), Duration::ZERO), Some("testing +1919*****02"));
+        assert_eq!(track.hear_change(&testing(2), Duration::ZERO), None);
+        assert_eq!(track.hear_change(&done(4), Duration::ZERO), Some("done ok"));
     }
 }

@@ -1,17 +1,24 @@
-//! The file of challenges to play: what is asked for, and how each must end.
+//! The file of scenarios to play: challenges and changes of enrollments, and how each must end.
+
+mod expected;
+mod wish;
 
 use std::path::Path;
 use std::time::Duration;
 
-use fleet_contracts::{NumberMatch, Outcome};
-use fleet_domain::{Assurance, CallerIdStep, ChallengeResult, PortalName, Progress, Reason, Target, UserId};
+use fleet_contracts::NumberMatch;
+use fleet_domain::{Change, PortalName, Progress, Target, UserId};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::ask::{Ask, Method, parse_number, parse_target};
 use crate::error::Error;
 use crate::file::{self, mistake};
+use expected::Entry as ExpectedEntry;
+pub(crate) use expected::{Expected, ExpectedChange};
+pub(crate) use wish::Wish;
+use wish::{Places, With};
 
-/// A file of challenges.
+/// A file of scenarios.
 #[derive(Debug)]
 pub(crate) struct Scenarios {
     /// How many run at the same time; all without a number.
@@ -19,14 +26,30 @@ pub(crate) struct Scenarios {
     pub(crate) all: Vec<Scenario>,
 }
 
-/// One challenge.
+/// One thing that a portal asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) title: String,
     pub(crate) portal: PortalName,
+    pub(crate) user: UserId,
+    /// Which ones must have ended before, by their places in the file.
+    pub(crate) after: Vec<usize>,
+    pub(crate) part: Part,
+}
+
+/// What it asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    /// A challenge.
+    Challenge(Box<Challenge>),
+    /// A change of the user's enrollment.
+    Change(Box<Wish>),
+}
+
+/// One challenge.
+#[derive(Clone, Debug)]
+pub(crate) struct Challenge {
     pub(crate) ask: Ask,
-    /// Which one must have ended before, by its place in the file.
-    pub(crate) after: Option<usize>,
     /// Whether and when the portal calls it off.
     pub(crate) cancel: Option<Cancel>,
     /// How far it has come when the help desk blocks the user.
@@ -41,22 +64,6 @@ pub(crate) enum Cancel {
     After(Duration),
     /// As soon as it has come so far.
     When(Progress),
-}
-
-/// How a challenge must end. What is not named may be any.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Expected {
-    pub(crate) result: ChallengeResult,
-    pub(crate) reason: Reason,
-    pub(crate) assurance: Option<Assurance>,
-    /// What else the person can try, each a target of the same user.
-    #[serde(default, deserialize_with = "targets")]
-    pub(crate) alternatives: Option<Vec<Target>>,
-    /// Words of the help that the portal gives.
-    pub(crate) help: Option<String>,
-    /// The step of the caller-ID plan. Whatever was sent is never said to be guaranteed.
-    pub(crate) caller_id: Option<CallerIdStep>,
 }
 
 #[derive(Deserialize)]
@@ -75,8 +82,7 @@ struct Entry {
     portal: PortalName,
     #[serde(deserialize_with = "user")]
     user: UserId,
-    #[serde(default)]
-    method: Method,
+    method: Option<Method>,
     #[serde(default, deserialize_with = "target")]
     target: Option<Target>,
     #[serde(default, deserialize_with = "number")]
@@ -89,7 +95,9 @@ struct Entry {
     block_when: Option<Progress>,
     locale: Option<String>,
     after: Option<String>,
-    expect: Expected,
+    change: Option<Change>,
+    with: Option<With>,
+    expect: ExpectedEntry,
 }
 
 /// A field that is text by its own rule.
@@ -110,11 +118,6 @@ fn user<'de, D: Deserializer<'de>>(d: D) -> Result<UserId, D::Error> {
 
 fn target<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Target>, D::Error> {
     text(d, parse_target).map(Some)
-}
-
-fn targets<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<Target>>, D::Error> {
-    let texts = Vec::<String>::deserialize(d)?;
-    texts.iter().map(|text| parse_target(text)).collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
 fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<NumberMatch>, D::Error> {
@@ -150,16 +153,25 @@ impl Scenarios {
 }
 
 impl Entry {
-    fn into_scenario(self, speed: f64, earlier: &[Scenario]) -> Result<Scenario, String> {
-        let place = |title: &String| {
-            let place = earlier.iter().position(|scenario| scenario.title == *title);
-            place.ok_or_else(|| format!("after must be the title of a scenario above it, not {title:?}"))
+    fn into_scenario(mut self, speed: f64, earlier: &[Scenario]) -> Result<Scenario, String> {
+        let places = Places(earlier);
+        let mut after: Vec<usize> = Vec::new();
+        after.extend(places.of("after", self.after.take().as_ref())?);
+        let (title, portal, user) = (self.title.clone(), self.portal.clone(), self.user.clone());
+        let part = match (self.change, self.with.take()) {
+            (None, Some(_)) => return Err("has with, but no change".to_owned()),
+            (None, None) => Part::Challenge(Box::new(self.into_challenge(speed)?)),
+            (Some(change), taken) => {
+                let wish = self.into_wish(change, taken.unwrap_or_default(), &places)?;
+                after.extend(wish.proof.into_iter().chain(wish.unreached));
+                Part::Change(Box::new(wish))
+            }
         };
-        let after = self.after.as_ref().map(place).transpose()?;
-        let Expected { result, reason, .. } = self.expect;
-        if reason.result() != result {
-            return Err(format!("expects {result}, but the reason {reason} belongs to {}", reason.result()));
-        }
+        Ok(Scenario { title, portal, user, after, part })
+    }
+
+    fn into_challenge(self, speed: f64) -> Result<Challenge, String> {
+        let expect = self.expect.of_challenge()?;
         let cancel = match (self.cancel_after, self.cancel_when) {
             (Some(_), Some(_)) => return Err("can have only one of cancel_after and cancel_when".to_owned()),
             (Some(after), None) => Some(Cancel::After(after.div_f64(speed))),
@@ -167,63 +179,52 @@ impl Entry {
         };
         let ask = Ask {
             user: self.user,
-            method: self.method,
+            method: self.method.unwrap_or_default(),
             target: self.target,
             number: self.number,
             within: self.within,
             application: Some(self.title.chars().take(64).collect()),
             locale: self.locale,
         };
-        let Self { title, portal, block_when: block, expect, .. } = self;
-        Ok(Scenario { title, portal, ask, after, cancel, block, expect })
-    }
-}
-
-impl Expected {
-    /// Whether an outcome is as expected.
-    pub(crate) fn is_met_by(&self, outcome: &Outcome) -> bool {
-        self.missed_by(outcome).is_empty()
+        Ok(Challenge { ask, cancel, block: self.block_when, expect })
     }
 
-    /// What was expected of an outcome and is not so.
-    pub(crate) fn missed_by(&self, outcome: &Outcome) -> Vec<String> {
-        let mut missed = Vec::new();
-        if outcome.result != self.result
-            || outcome.reason != Some(self.reason)
-            || self.assurance.is_some_and(|assurance| outcome.assurance != Some(assurance))
-        {
-            let assurance = self.assurance.map(|assurance| format!(" {assurance}")).unwrap_or_default();
-            missed.push(format!("{} {}{assurance}", self.result, self.reason));
+    fn into_wish(self, change: Change, with: With, places: &Places<'_>) -> Result<Wish, String> {
+        let of_challenges = [
+            ("method", self.method.is_some()),
+            ("target", self.target.is_some()),
+            ("number", self.number.is_some()),
+            ("within", self.within.is_some()),
+            ("cancel_after", self.cancel_after.is_some()),
+            ("cancel_when", self.cancel_when.is_some()),
+            ("block_when", self.block_when.is_some()),
+        ];
+        if let Some((name, _)) = of_challenges.into_iter().find(|(_, is_there)| *is_there) {
+            return Err(format!("can't have {name} beside a change; what a change takes stands in with"));
         }
-        if let Some(targets) = &self.alternatives
-            && !outcome.alternatives.iter().map(|other| &other.target).eq(targets)
-        {
-            missed.push(format!("{} alternatives", targets.len()));
-        }
-        if let Some(help) = &self.help
-            && !outcome.help.as_deref().is_some_and(|given| given.contains(help))
-        {
-            missed.push(format!("the help {help:?}"));
-        }
-        if let Some(step) = self.caller_id
-            && !outcome.caller_id.as_ref().is_some_and(|sent| sent.step == step && !sent.guaranteed)
-        {
-            missed.push(format!("a caller ID by the step {step}"));
-        }
-        missed
+        let expect = self.expect.of_change()?;
+        with.into_wish(change, self.locale, (places, expect))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::example::approved;
+    use crate::example::{approved, done};
+    use fleet_domain::Assurance;
 
     const DEMO: &str = include_str!("../../../ops/demo-data/scenarios.toml");
 
     fn scenarios(text: &str, speed: f64) -> Result<Scenarios, Error> {
         let path = Path::new("scenarios.toml");
         Scenarios::of(path, file::parse(path, text)?, speed)
+    }
+
+    fn challenge(scenarios: Scenarios) -> Challenge {
+        match scenarios.all.into_iter().next().unwrap().part {
+            Part::Challenge(challenge) => *challenge,
+            Part::Change(_) => panic!("is a change"),
+        }
     }
 
     fn one(rest: &str) -> String {
@@ -236,10 +237,11 @@ mod tests {
     fn the_scenarios_of_the_demo_are_of_its_people() {
         let people = include_str!("../../../ops/demo-data/people.toml");
         let scenarios = scenarios(DEMO, 1.0).unwrap();
-        let stranger = |scenario: &&Scenario| !people.contains(&format!("id = \"{}\"", scenario.ask.user));
+        let stranger = |scenario: &&Scenario| !people.contains(&format!("id = \"{}\"", scenario.user));
         let strangers: Vec<&str> =
-            scenarios.all.iter().filter(stranger).map(|one| one.ask.user.as_str()).collect();
-        assert_eq!(strangers, ["oscar"]);
+            scenarios.all.iter().filter(stranger).map(|one| one.user.as_str()).collect();
+        // Oscar is known to nobody; Theo comes and goes.
+        assert_eq!(strangers, ["oscar", "theo", "theo"]);
         for scenario in &scenarios.all {
             assert!(people.contains(&format!("name = \"{}\"", scenario.portal)), "{}", scenario.title);
         }
@@ -251,7 +253,7 @@ mod tests {
             "method = \"push\"\ntarget = \"backup\"\nnumber = \"42\"\nwithin = \"60s\"\ncancel_after = \"4s\"\n\
              expect = { result = \"approved\", reason = \"ok_push\", assurance = \"approve\" }",
         );
-        let scenario = scenarios(&text, 2.0).unwrap().all.remove(0);
+        let scenario = challenge(scenarios(&text, 2.0).unwrap());
         assert_eq!(scenario.ask.method, Method::Push);
         assert_eq!(scenario.ask.target, Some(Target::Backup));
         assert_eq!(scenario.ask.number.unwrap().reveal(), "42");
@@ -264,7 +266,10 @@ mod tests {
     fn what_else_is_expected_is_held_against_the_outcome() {
         let text =
             |rest: &str| one(&format!("expect = {{ result = \"approved\", reason = \"ok_key\", {rest} }}"));
-        let missed = |rest: &str| scenarios(&text(rest), 1.0).unwrap().all[0].expect.missed_by(&approved(4));
+        let missed = |rest: &str| {
+            let expect = challenge(scenarios(&text(rest), 1.0).unwrap()).expect;
+            expect.missed_by(&approved(4))
+        };
         for (rest, expected) in [
             ("caller_id = \"local\", alternatives = []", vec![]),
             ("assurance = \"pin\"", vec!["approved ok_key pin"]),
@@ -276,6 +281,30 @@ mod tests {
         ] {
             assert_eq!(missed(rest), expected, "{rest}");
         }
+    }
+
+    #[test]
+    fn a_change_is_read_with_what_it_takes_and_goes_on_from_those_above_it() {
+        let text = [
+            one(""),
+            one("expect = { result = \"failed\", reason = \"no_answer\" }").replace("\"t\"", "\"u\""),
+            one("change = \"phone_change\"\nlocale = \"es-US\"\nafter = \"u\"\n\
+                 with = { number = \"+19195550101\", extension = \"42\", kind = \"office\", proof = \"t\" }\n\
+                 expect = { result = \"done\", reason = \"ok\", next_step = \"set_pin\", rule = \"r\", help = \"h\" }"),
+        ]
+        .join("\n");
+        let last = scenarios(&text, 1.0).unwrap().all.remove(2);
+        assert_eq!(last.after, [1, 0]);
+        let Part::Change(wish) = last.part else { panic!("is a challenge") };
+        assert_eq!(
+            (wish.change, wish.proof, wish.locale.as_deref()),
+            (Change::Phone, Some(0), Some("es-US"))
+        );
+        let phone = wish.phone.as_ref().unwrap();
+        assert_eq!((phone.number.as_str(), phone.extension.as_deref()), ("+19195550101", Some("42")));
+        assert!(!format!("{wish:?}").contains("0101"));
+        let missed = ["the next step set_pin", "the rule \"r\"", "the help \"h\""];
+        assert_eq!(wish.expect.missed_by(&done(4)), missed);
     }
 
     #[test]
@@ -299,6 +328,30 @@ mod tests {
             (
                 one("expect = { result = \"denied\", reason = \"busy\" }"),
                 "scenario \"t\": expects denied, but the reason busy belongs to failed",
+            ),
+            (
+                one("expect = { result = \"failed\", reason = \"tired\" }"),
+                "scenario \"t\": expects the reason \"tired\", and nothing ends so",
+            ),
+            (one("with = { pin = \"820571\" }"), "scenario \"t\": has with, but no change"),
+            (one("change = \"block\"\nwithin = \"4s\""), "scenario \"t\": can't have within beside a change"),
+            (
+                one(
+                    "change = \"block\"\nexpect = { result = \"done\", reason = \"ok\", assurance = \"pin\" }",
+                ),
+                "scenario \"t\": expects assurance, which no change has",
+            ),
+            (
+                one(
+                    "change = \"block\"\nwith = { actor = \"pat\" }\nexpect = { result = \"done\", reason = \"ok\" }",
+                ),
+                "scenario \"t\": needs both actor and reason",
+            ),
+            (
+                one(
+                    "change = \"pin_change\"\nwith = { proof = \"t\" }\nexpect = { result = \"done\", reason = \"ok\" }",
+                ),
+                "scenario \"t\": proof must be the title of a scenario above it, not \"t\"",
             ),
         ] {
             let error = scenarios(&text, 1.0).unwrap_err().line().unwrap();

@@ -1,0 +1,223 @@
+//! Playing one scenario: as its portal, from the request to the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fleet_contracts::{EnrollmentOutcome, Outcome};
+use fleet_domain::{ChallengeId, EnrollmentResult, NextStep, RequestId, UserId};
+use fleet_keys::EnrollmentPublicKey;
+use fleet_lifecycle::Clock;
+use fleet_portal_client::{EnrollmentDraft, PortalClient};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep};
+
+use super::standing;
+use crate::error::Error;
+use crate::portal::{self, client_error};
+use crate::scenario::{Challenge, Part, Scenario, Wish};
+use crate::settings::Sections;
+
+/// How long the outcome of a change is waited for whose time is not known yet.
+const FIRST: Duration = Duration::from_secs(30);
+/// How long after its time it may take.
+const MARGIN: Duration = Duration::from_secs(5);
+/// Between two looks while nothing is known.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a scenario has come to.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Challenge(Box<Outcome>),
+    Change(Box<EnrollmentOutcome>),
+}
+
+pub(super) type End = Result<Ended, Error>;
+
+/// What is told of a scenario while it goes on.
+pub(super) enum Heard {
+    Begins,
+    Challenge(Box<Outcome>),
+    Change(Box<EnrollmentOutcome>),
+}
+
+/// By what a later scenario names one that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Id {
+    Challenge(ChallengeId),
+    Change(RequestId),
+}
+
+impl Ended {
+    const fn id(&self) -> Id {
+        match self {
+            Self::Challenge(outcome) => Id::Challenge(outcome.challenge_id),
+            Self::Change(outcome) => Id::Change(outcome.request_id),
+        }
+    }
+}
+
+/// What a scenario is played with.
+pub(super) struct Stage<'a> {
+    pub(super) client: PortalClient,
+    pub(super) sections: &'a Sections,
+    /// Those that must have ended, by their places. Each is closed when it has, and then has its id if it came to an outcome.
+    pub(super) before: Vec<(usize, watch::Receiver<Option<Id>>)>,
+    /// Closed, by being dropped, when this one has.
+    pub(super) over: watch::Sender<Option<Id>>,
+    pub(super) tell: UnboundedSender<(usize, Heard)>,
+}
+
+type Earlier = BTreeMap<usize, Id>;
+
+/// Plays one scenario.
+pub(super) async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (usize, End) {
+    let Stage { client, sections, before, over, tell } = stage;
+    let mut earlier = Earlier::new();
+    for (place, mut before) in before {
+        // An error is the news: its sender is gone.
+        while before.changed().await.is_ok() {}
+        earlier.extend(before.borrow().map(|id| (place, id)));
+    }
+    // Nobody hears it only when the show was broken off.
+    let tell = move |heard| drop(tell.send((at, heard)));
+    tell(Heard::Begins);
+    let end = match &scenario.part {
+        Part::Challenge(challenge) => challenged(challenge, (&client, sections), &tell).await,
+        Part::Change(wish) => changed((wish, &scenario.user), (&client, sections), &earlier, &tell).await,
+    };
+    if let Ok(ended) = &end {
+        over.send_replace(Some(ended.id()));
+    }
+    drop(over);
+    (at, end)
+}
+
+async fn challenged(
+    challenge: &Challenge,
+    (client, sections): (&PortalClient, &Sections),
+    tell: &impl Fn(Heard),
+) -> End {
+    let draft = portal::draft(client, &challenge.ask);
+    let come_so_far = Notify::new();
+    let heard = |outcome: &Outcome| {
+        if challenge.block == Some(outcome.progress) {
+            come_so_far.notify_one();
+        }
+        tell(Heard::Challenge(Box::new(outcome.clone())));
+    };
+    let follow = portal::follow(client, &draft, challenge.ask.within, challenge.cancel, heard);
+    tokio::pin!(follow);
+    let block = async {
+        come_so_far.notified().await;
+        standing::block_user(&challenge.ask.user, ("played", None), sections).await
+    };
+    let outcome = tokio::select! {
+        end = &mut follow => end,
+        blocked = block => match blocked {
+            Ok(_) => follow.await,
+            Err(error) => Err(error),
+        },
+    }?;
+    Ok(Ended::Challenge(Box::new(portal::settle(client, outcome).await)))
+}
+
+async fn changed(
+    (wish, user): (&Wish, &UserId),
+    (client, sections): (&PortalClient, &Sections),
+    earlier: &Earlier,
+    tell: &impl Fn(Heard),
+) -> End {
+    let key = sections.enrollment_key(None)?;
+    let draft = drafted((wish, user), client, earlier).seal(&key);
+    let began = Instant::now();
+    let id = client.enroll(&draft).await.map_err(|error| client_error(&error))?;
+    let (mut deadline, mut seq) = (began + FIRST, 0);
+    while Instant::now() < deadline {
+        let mut pause = LOOK;
+        if let Some(outcome) = client.enrollment_outcome(id).await.map_err(|error| client_error(&error))? {
+            pause = Duration::from_millis(outcome.poll_after_ms.into());
+            if outcome.seq > seq {
+                seq = outcome.seq;
+                tell(Heard::Change(Box::new(outcome.clone())));
+                if outcome.result != EnrollmentResult::Pending {
+                    settle(client, &outcome).await;
+                    return Ok(Ended::Change(Box::new(outcome)));
+                }
+                deadline = Instant::now() + outcome.respond_by.since(Clock::system().now()) + MARGIN;
+                go_on((wish, user), &outcome, (client, &key)).await?;
+            }
+        }
+        sleep(pause).await;
+    }
+    Err(Error::NoOutcome { id: id.to_string(), waited: Duration::from_secs(began.elapsed().as_secs()) })
+}
+
+/// What is asked for. A scenario that came to no outcome proves nothing, which the fleet then says.
+fn drafted((wish, user): (&Wish, &UserId), client: &PortalClient, earlier: &Earlier) -> EnrollmentDraft {
+    let mut draft = client.enrollment(user.clone(), wish.change);
+    if let Some(method) = wish.method {
+        draft = draft.method(method);
+    }
+    if let Some(phone) = &wish.phone {
+        draft = draft.phone(phone.clone());
+    }
+    if let Some(pin) = &wish.pin {
+        draft = draft.pin(pin);
+    }
+    if wish.unreached.is_none() {
+        draft = wish.answers.iter().fold(draft, |draft, (question, answer)| draft.answer(question, answer));
+    }
+    let found = |place: Option<usize>| place.and_then(|place| earlier.get(&place)).copied();
+    draft = match found(wish.proof) {
+        Some(Id::Challenge(id)) => draft.proved_by(id),
+        Some(Id::Change(id)) => draft.proved_by_request(id),
+        None => draft,
+    };
+    if let Some(Id::Challenge(id)) = found(wish.unreached) {
+        draft = draft.after(id);
+    }
+    if let Some((actor, reason)) = &wish.operator {
+        draft = draft.by_operator(actor, reason);
+    }
+    if let Some(ticket) = &wish.ticket {
+        draft = draft.ticket(ticket);
+    }
+    if let Some(seconds) = wish.seconds {
+        draft = draft.seconds(seconds);
+    }
+    if let Some(locale) = &wish.locale { draft.locale(locale) } else { draft }
+}
+
+/// What the portal does next: it gives the answers that are asked for, and calls off what nobody is reached for.
+async fn go_on(
+    (wish, user): (&Wish, &UserId),
+    outcome: &EnrollmentOutcome,
+    (client, key): (&PortalClient, &EnrollmentPublicKey),
+) -> Result<(), Error> {
+    let id = outcome.request_id;
+    let sent = if outcome.next_step == Some(NextStep::AnswerQuestions) {
+        let asked = |question: &str| outcome.questions.iter().any(|asked| asked == question);
+        let given: Vec<(&str, &str)> = wish
+            .answers
+            .iter()
+            .filter(|(question, _)| asked(question))
+            .map(|(question, answer)| (question.as_str(), answer.as_str()))
+            .collect();
+        client.answer((id, user), &given, key).await
+    } else if outcome.next_step == Some(NextStep::RetryTest) {
+        client.cancel_enrollment(id).await
+    } else {
+        Ok(())
+    };
+    sent.map_err(|error| client_error(&error))
+}
+
+/// Waits until the call of the last test is over, since until then its line is taken.
+async fn settle(client: &PortalClient, outcome: &EnrollmentOutcome) {
+    if let Some(test) = outcome.tests.last()
+        && let Ok(Some(test)) = client.outcome(test.challenge_id).await
+    {
+        portal::settle(client, test).await;
+    }
+}
