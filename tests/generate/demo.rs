@@ -100,7 +100,8 @@ impl Cast {
 
     /// What whoever is called in the test of a change does there; nothing where nobody is.
     pub(crate) fn tested(&self, scenario: &Scenario) -> String {
-        let number = scenario.with.get("number").and_then(toml::Value::as_str);
+        let is_tested = scenario.expect.result == "done";
+        let number = scenario.with.get("number").and_then(toml::Value::as_str).filter(|_| is_tested);
         number.and_then(|number| self.person_at(number)).map(acts).unwrap_or_default()
     }
 

@@ -156,3 +156,45 @@ async fn s31_help_desk_changes_a_user_and_is_told_what_became_of_it() {
     assert!(acts.acts.iter().all(|act| act.actor == actor), "{acts:?}");
     desk.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_played_file_changes_enrollments_one_after_the_other_and_holds_their_ends_against_what_was_expected()
+ {
+    let desk = Desk::open(policy()).await;
+    // The queues are there once this has gone through.
+    desk.ends(&["alice", "unblock", "--reason", "found"], 0, "done ok").await;
+    let scenario = |title: &str, change: &str, with: &str, expect: &str| {
+        format!(
+            "[[scenario]]\ntitle = \"{title}\"\nportal = \"{}\"\nuser = \"alice\"\nchange = \"{change}\"\n\
+             with = {{ actor = \"pat\", reason = \"played\"{with} }}\nexpect = {{ {expect} }}\n",
+            portal(),
+        )
+    };
+    let done = "result = \"done\", reason = \"ok\", authority = \"operator\"";
+    let text = [
+        scenario("block", "block", "", done),
+        scenario("unblock", "unblock", "", done).replace("\nexpect", "\nafter = \"block\"\nexpect"),
+        scenario(
+            "abroad",
+            "phone_change",
+            ", number = \"+442079460000\"",
+            "result = \"refused\", reason = \"destination_not_allowed\", rule = \"countries\"",
+        ),
+        scenario("gone", "delete", "", done).replace("\nexpect", "\nafter = \"unblock\"\nexpect"),
+    ]
+    .concat();
+    let path = std::env::temp_dir().join(format!("{}.toml", unique_name("t")));
+    for (text, code, line) in
+        [(text.replace("alice", "nobody"), 1, "✗ expected done ok"), (text, 0, "4 of 4 as expected")]
+    {
+        std::fs::write(&path, text).unwrap();
+        let played = desk.program.run(&["play", path.to_str().unwrap()]).await;
+        assert_eq!(played.code, Some(code), "{}{}", played.out, played.err);
+        assert!(played.out.contains(line), "{}", played.out);
+    }
+    let keyless = desk.keyless.run(&["play", path.to_str().unwrap()]).await;
+    assert_eq!(keyless.code, Some(78), "{}", keyless.err);
+    assert!(keyless.err.contains("ENROLLMENT_KEY is not set"), "{}", keyless.err);
+    std::fs::remove_file(&path).unwrap();
+    desk.close().await;
+}
