@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use fleet_contracts::{Envelope, EventType, Outcome, canonical, parse};
+use fleet_contracts::{Envelope, EventType, Outcome, Secrets, canonical, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -16,6 +16,20 @@ static MESSAGES: LazyLock<Vec<Value>> = LazyLock::new(|| {
     examples.filter(|(name, _)| !name.starts_with("outcome-")).map(|(_, message)| message).collect()
 });
 static EVENT: LazyLock<jsonschema::Validator> = LazyLock::new(|| documents::validator("event.json"));
+
+/// What a sealed box opens to, with everything that it can hold.
+static SECRETS: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "request_id": "01a20ce4-05c0-7c3f-9d2e-4b5a6c7d8e9f",
+        "user_id": "avery.lee",
+        "phone": { "number": "+19195550100", "extension": ",,42", "kind": "office" },
+        "backup": { "number": "+19195550111" },
+        "pin": "820571",
+        "answers": [{ "question": "pet", "answer": "Rex" }, { "question": "city", "answer": "Raleigh" }],
+    })
+});
+static SECRETS_SCHEMA: LazyLock<jsonschema::Validator> =
+    LazyLock::new(|| documents::validator("enrollment-secrets.json"));
 
 /// Where a value can be put: every field and item, and a field that is not there yet.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
@@ -112,9 +126,13 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// What the fleet tells is read generously, so that it may grow: there the schema says more.
 fn is_told(message: &Value) -> bool {
-    [EventType::ChallengeResolved, EventType::ChallengeRefused]
-        .iter()
-        .any(|event_type| message["type"] == event_type.as_str())
+    let told = [
+        EventType::ChallengeResolved,
+        EventType::ChallengeRefused,
+        EventType::EnrollmentChanged,
+        EventType::EnrollmentRefused,
+    ];
+    told.iter().any(|event_type| message["type"] == event_type.as_str())
 }
 
 proptest! {
@@ -180,6 +198,58 @@ proptest! {
         if let Err(invalid) = parse(&text.as_bytes()[..end]) {
             let told = format!("{invalid} {invalid:?}");
             prop_assert!(!told.contains(CANARY), "{}", told);
+        }
+    }
+
+    #[test]
+    fn opened_boxes_of_arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Secrets::read(&bytes);
+    }
+
+    #[test]
+    fn parser_and_schema_agree_about_every_changed_opened_box(
+        place in any::<prop::sample::Index>(),
+        value in prop::option::weighted(0.9, value()),
+    ) {
+        let changed = changed(&SECRETS, place, value);
+        match Secrets::read(changed.to_string().as_bytes()) {
+            Ok(secrets) => {
+                prop_assert!(SECRETS_SCHEMA.is_valid(&changed), "taken against the schema: {}", changed);
+                let again = Secrets::read(secrets.to_json().as_bytes()).unwrap();
+                prop_assert!(again == secrets, "{}", changed);
+            }
+            Err(invalid) => prop_assert!(!SECRETS_SCHEMA.is_valid(&changed), "{}: {}", invalid, changed),
+        }
+    }
+
+    #[test]
+    fn m8_no_refusal_of_an_opened_box_repeats_a_value_or_a_name_of_its_own(
+        places in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..4), 1..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut secrets = SECRETS.clone();
+        for (place, shape) in places {
+            let canary = match shape {
+                0 => json!(CANARY),
+                1 => json!([CANARY]),
+                2 => json!({ CANARY: CANARY }),
+                _ => json!(format!("{CANARY}\0{}", CANARY.repeat(40))),
+            };
+            secrets = changed(&secrets, place, Some(canary));
+        }
+        let text = secrets.to_string();
+        let end = cut.map_or(text.len(), |cut| cut.index(text.len()));
+        match Secrets::read(&text.as_bytes()[..end]) {
+            Ok(secrets) => {
+                let shown = format!("{secrets:?}");
+                prop_assert!(!shown.contains(CANARY), "{}", shown);
+            }
+            Err(invalid) => {
+                let told = format!("{invalid} {invalid:?}");
+                for secret in [CANARY, "820571", "5550100", "5550111", "Raleigh"] {
+                    prop_assert!(!told.contains(secret), "{}", told);
+                }
+            }
         }
     }
 }
