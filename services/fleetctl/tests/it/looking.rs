@@ -49,10 +49,10 @@ async fn an_empty_database_is_migrated_once_and_loaded_with_people() {
     for _ in 0..2 {
         let loaded = program.run(&["demo-data", PEOPLE]).await;
         assert_eq!(loaded.code, Some(0), "{}", loaded.err);
-        assert!(loaded.out.starts_with("loaded 3 portals and "), "{}", loaded.out);
+        assert!(loaded.out.starts_with("loaded 4 portals and "), "{}", loaded.out);
     }
     let portals = scratch.sql(&format!("SELECT name FROM {schema}.portals ORDER BY 1")).await;
-    assert_eq!(portals, ["operations", "provider", "recipients"]);
+    assert_eq!(portals, ["helpdesk", "operations", "provider", "recipients"]);
     let unknown = program.run(&["history", "--portal", "operations", ID]).await;
     assert_eq!(unknown.code, Some(66), "{}", unknown.err);
     assert!(unknown.err.contains(&format!("there is no challenge operations/{ID}")), "{}", unknown.err);
