@@ -83,7 +83,42 @@ fn the_readme_shows_the_golden_examples() {
         .skip(1)
         .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
         .collect();
-    let golden = ["examples/challenge-request.json", "examples/outcome-approved.json"]
-        .map(|file| serde_json::from_str::<Value>(&documents::read(file)).unwrap());
+    let golden =
+        ["challenge-request", "outcome-approved", "enrollment-request", "enrollment-outcome-waiting"]
+            .map(|name| documents::read(&format!("examples/{name}.json")))
+            .map(|text| serde_json::from_str::<Value>(&text).unwrap());
     assert_eq!(blocks, golden);
+}
+
+#[test]
+fn the_readme_names_the_fields_of_every_change_as_the_schema_does() {
+    let schema: Value = serde_json::from_str(&documents::read("schemas/enrollment-request.json")).unwrap();
+    let readme = documents::read("README.md");
+    let always = ["request_id", "user_id", "change", "locale", "actor", "reason", "ticket"];
+    let cell = |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let rules = schema["allOf"].as_array().unwrap();
+    assert!(rules.len() >= 15);
+    for rule in rules {
+        let change = rule["if"]["properties"]["change"]["const"].as_str().unwrap();
+        let must: Vec<&str> =
+            rule["then"]["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let absent = rule["then"]["properties"].as_object().unwrap();
+        let starts = format!("| `{change}` |");
+        let line =
+            readme.lines().find(|line| line.starts_with(&starts)).unwrap_or_else(|| panic!("no {change}"));
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        assert_eq!(cells[2], cell(must.clone()), "{change}");
+        let mut may: Vec<&str> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !always.contains(name) && !must.contains(name) && !absent.contains_key(*name))
+            .collect();
+        let mut told: Vec<&str> = cells[3].split(", ").map(|name| name.trim_matches('`')).collect();
+        told.retain(|name| !name.is_empty());
+        may.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, may, "{change}");
+    }
 }

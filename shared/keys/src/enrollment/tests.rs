@@ -51,6 +51,21 @@ fn what_libsodium_sealed_opens() {
     }
 }
 
+/// Sealed by libsodium (PyNaCl) too: portals' authors check their own sealing by it.
+#[test]
+fn the_box_that_the_contracts_show_opens_to_what_they_say() {
+    let readme = include_str!("../../../contracts/README.md");
+    let shown = |name: &str| {
+        let line = readme.lines().find_map(|line| line.strip_prefix(&format!("| {name} | `"))).unwrap();
+        line.trim_end_matches("` |")
+    };
+    let keys = keys(shown("private key, hex"), &[]).unwrap();
+    assert_eq!(keys.current().to_string(), shown("public key"));
+    assert_eq!(keys.current().id(), shown("key id"));
+    let sealed = URL_SAFE_NO_PAD.decode(shown("box")).unwrap();
+    assert_eq!(*keys.open(shown("key id"), &sealed).unwrap(), *shown("plain text").as_bytes());
+}
+
 #[test]
 fn what_was_sealed_to_the_public_key_opens_under_the_private_one_only() {
     let ours = EnrollmentKeys::for_tests();
