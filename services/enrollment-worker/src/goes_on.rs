@@ -10,6 +10,7 @@ use fleet_domain::{
 };
 use fleet_engine::Error;
 
+use crate::sealed_box::open_box;
 use crate::secrets::{PATH, invalid};
 use crate::worker::Worker;
 
@@ -78,7 +79,7 @@ impl Worker {
     ) -> Result<Result<Option<Answers>, Invalid>, Error> {
         let request = &enrollment.request;
         let Some(sealed) = &goes_on.sealed else { return Ok(Ok(None)) };
-        let secrets = match self.open_box((enrollment.key.id, &request.user), sealed) {
+        let secrets = match open_box(&self.boxes, (enrollment.key.id, &request.user), sealed) {
             Ok(secrets) => secrets,
             Err(invalid) => return Ok(Err(invalid)),
         };

@@ -7,6 +7,7 @@ mod hashing;
 mod metrics;
 mod opened;
 mod proof;
+mod sealed_box;
 mod secrets;
 mod settings;
 mod sweep;

@@ -14,6 +14,7 @@ use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Beside, OpenedEnrollment, StoredEnrollment};
 
 use crate::proof::Found;
+use crate::sealed_box::open_box;
 use crate::secrets::{Prepared, Purpose, invalid, surplus};
 use crate::worker::Worker;
 
@@ -59,7 +60,7 @@ impl Worker {
         let Some(sealed) = &request.sealed else {
             return Ok(Secrets::new(request.request_id, request.user_id.clone()));
         };
-        let secrets = self.open_box(of, sealed)?;
+        let secrets = open_box(&self.boxes, of, sealed)?;
         match surplus(&secrets, request.change, request.phone.unwrap_or(PhoneRole::Primary)) {
             Some(field) => {
                 let rule = format!("must be absent for the change {}", request.change);

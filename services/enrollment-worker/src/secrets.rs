@@ -1,9 +1,7 @@
-//! The sealed box of a request: opened, held against the rules, and made ready to be stored. What a rule refuses is a flaw
-//! that the outcome tells; what is no proper box is refused before a request exists.
+//! What was in the sealed box of a request: held against the rules, and made ready to be stored. What a rule refuses is a
+//! flaw that the outcome tells.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fleet_contracts::{Invalid, Sealed, SecretPhone, Secrets};
+use fleet_contracts::{Invalid, SecretPhone, Secrets};
 use fleet_domain::{
     Account, Change, EnrollmentReason, Extension, Flaw, Phone, PhoneKind, PhoneNumber, PhoneRole, PinRule,
     Portal, RequestId, StoredAnswer, UserId, weak_pin,
@@ -46,27 +44,6 @@ pub(crate) fn invalid(request: RequestId, field: &str, rule: impl Into<String>) 
 }
 
 impl Worker {
-    /// Opens a box. It must have been sealed for this request and this user.
-    pub(crate) fn open_box(
-        &self,
-        (request, user): (RequestId, &UserId),
-        sealed: &Sealed,
-    ) -> Result<Secrets, Invalid> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(&sealed.sealed.0)
-            .map_err(|_| invalid(request, PATH, "must be base64url without padding"))?;
-        let opened = self
-            .boxes
-            .open(&sealed.key_id.0, &bytes)
-            .map_err(|error| invalid(request, PATH, format!("can't be opened: {error}")))?;
-        let secrets = Secrets::read(&opened)
-            .map_err(|fault| Invalid { request_id: Some(request.to_string()), ..fault })?;
-        if secrets.request_id != request || &secrets.user_id != user {
-            return Err(invalid(request, PATH, "must be sealed for this request_id and this user_id"));
-        }
-        Ok(secrets)
-    }
-
     /// Checks the secrets and makes them ready to be stored; the first flaw that is found refuses all of them.
     pub(crate) async fn prepare(
         &self,
