@@ -148,7 +148,7 @@ impl Cell {
 
     /// The portal's part: answers questions when they are asked, and waits for the end.
     async fn carry(self, ground: &Ground<'_>, id: RequestId) -> anyhow::Result<()> {
-        let outcome = async || Ok::<_, anyhow::Error>(ground.site.portal.enrollment_outcome(id).await?);
+        let outcome = async || shown(ground, id).await;
         if self.change == Change::Recovery {
             let is_asked = async || {
                 Ok(outcome().await?.is_some_and(|shown| shown.next_step == Some(NextStep::AnswerQuestions)))
@@ -260,9 +260,20 @@ async fn judge_versions(ground: &Ground<'_>, found: &Enrollment, judged: &mut Ju
 async fn judge_redis(ground: &Ground<'_>, found: &Enrollment, judged: &mut Judged) -> anyhow::Result<()> {
     let told = EnrollmentOutcome::of(found, &ground.site.registered);
     let told = EnrollmentOutcome::from_json(&told.to_json()).context("an outcome can be read again")?;
-    let shown = ground.site.portal.enrollment_outcome(found.key.id).await?;
+    let shown = shown(ground, found.key.id).await?;
     judged.hold(shown.as_ref() == Some(&told), "Redis does not say what PostgreSQL says");
     Ok(())
+}
+
+/// What Redis says of a request. A read that fails is tried again, as a portal does.
+async fn shown(ground: &Ground<'_>, id: RequestId) -> anyhow::Result<Option<EnrollmentOutcome>> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ground.site.portal.enrollment_outcome(id).await {
+            Err(fleet_portal_client::Error::Unreadable(_)) if Instant::now() < until => sleep(AGAIN).await,
+            read => return Ok(read?),
+        }
+    }
 }
 
 async fn challenge(ground: &Ground<'_>, draft: &Draft) -> anyhow::Result<ChallengeId> {
