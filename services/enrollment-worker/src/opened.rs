@@ -6,10 +6,11 @@ use fleet_broker::{Delivery, Poison, Verdict};
 use fleet_contracts::{self as contracts, EnrollmentRefusedEvent, EnrollmentRequest, Invalid, Secrets};
 use fleet_domain::{
     Account, ChallengeKey, Change, Enrollment, EnrollmentAsk, EnrollmentEvent, EnrollmentReason, Flaw,
-    NewTest, NotOpened, OperatorCause, PhoneRole, Portal, Refusal, RequestKey, Wanted, authority,
+    NewTest, NotOpened, OperatorCause, PhoneRole, Portal, Refusal, RequestKey, UserId, Wanted, authority,
     open_enrollment, step_enrollment,
 };
 use fleet_engine::Error;
+use fleet_keys::Keys;
 use fleet_lifecycle::{CrashPoint, crash_point};
 use fleet_records::{Beside, OpenedEnrollment, StoredEnrollment};
 
@@ -195,7 +196,7 @@ impl Worker {
                 answers: prepared.answers,
                 device: request.device,
                 asked: if request.change == Change::Recovery {
-                    questions(account, portal)
+                    questions(self.engine.keys(), &request.user_id, account, portal)
                 } else {
                     Vec::new()
                 },
@@ -256,16 +257,17 @@ impl Worker {
     }
 }
 
-/// The questions to ask: as many of the user's own as the portal asks for, drawn at random, without those that it approves
-/// no more.
-fn questions(account: &Account, portal: &Portal) -> Vec<String> {
+/// The questions to ask: as many of the user's own as the portal asks for, without those that it approves no more. Which ones
+/// is chosen by a keyed hash: nobody can tell beforehand, and who asks again is asked the same, so that nobody can go on
+/// asking until the questions suit.
+fn questions(keys: &Keys, user: &UserId, account: &Account, portal: &Portal) -> Vec<String> {
     let policy = &portal.policy.enrollment.questions;
     let approved = |id: &&String| policy.questions.iter().any(|question| question.id.as_str() == id.as_str());
-    let mut drawn: Vec<(u64, &String)> = account
+    let mut drawn: Vec<([u8; 16], &String)> = account
         .questions
         .iter()
         .filter(approved)
-        .map(|id| (u64::from_le_bytes(fleet_keys::random_bytes()), id))
+        .map(|id| (keys.keyed_hash("asked_question", &[user.as_str().as_bytes(), id.as_bytes()]), id))
         .collect();
     drawn.sort_unstable();
     drawn.into_iter().take(policy.to_ask.into()).map(|(_, id)| id.clone()).collect()
