@@ -123,7 +123,7 @@ impl Gateway {
     /// Only now the digits are known of which our own hash can be made. The next right answer makes up for a failure.
     async fn rewrite(&self, user: &UserId, old: &PinHash, new: &PinHash) {
         if let Err(error) = self.engine.records().rewrite_pin(user, old, new).await {
-            tracing::debug!(%error, "an imported PIN stays in its old form for now");
+            tracing::debug!(%error, "an imported PIN is kept in its old form; the next right answer replaces it");
         }
     }
 
