@@ -85,21 +85,36 @@ pub struct Device {
     pub push_token: Option<PushToken>,
 }
 
-/// An FCM registration token or installation id. Never printed.
+/// An FCM registration token or Firebase installation id. Never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PushToken(String);
+pub struct PushToken {
+    text: String,
+    is_fid: bool,
+}
 
 impl PushToken {
-    /// Wraps a token.
+    /// Wraps a registration token.
     #[must_use]
-    pub fn new(token: String) -> Self {
-        Self(token)
+    pub const fn new(token: String) -> Self {
+        Self { text: token, is_fid: false }
+    }
+
+    /// Wraps a Firebase installation id.
+    #[must_use]
+    pub const fn fid(fid: String) -> Self {
+        Self { text: fid, is_fid: true }
     }
 
     /// The token itself, for the request to the push service and nothing else.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether it is a Firebase installation id.
+    #[must_use]
+    pub const fn is_fid(&self) -> bool {
+        self.is_fid
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fleet_domain::{Portal, UserId};
+use fleet_domain::{Portal, PushToken, UserId};
 use fleet_keys::Keys;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -30,9 +30,10 @@ INSERT INTO phones (user_id, role, kind, verified, number_index, sealed, masked,
 SELECT * FROM unnest($1::text[], $2::int2[], $3::int2[], $4::bool[], $5::bytea[], $6::bytea[], $7::text[], $8::bool[])";
 const CLEAR_DEVICES: &str = "DELETE FROM devices WHERE user_id = ANY($1)";
 const PUT_DEVICES: &str = "
-INSERT INTO devices (id, user_id, alg, public_key, push_token, state)
-SELECT id, user_id, alg, public_key, push_token, $6
-FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[]) AS d(id, user_id, alg, public_key, push_token)";
+INSERT INTO devices (id, user_id, alg, public_key, push_token, push_fid, state)
+SELECT id, user_id, alg, public_key, push_token, push_fid, $7
+FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[], $6::bool[])
+    AS d(id, user_id, alg, public_key, push_token, push_fid)";
 
 const RETIRE_TOKEN: &str = "UPDATE devices SET push_token = NULL WHERE id = $1 AND push_token = $2";
 
@@ -96,7 +97,15 @@ async fn put_chunk(
         (CLEAR_DEVICES, &[&ids]),
         (
             PUT_DEVICES,
-            &[&devices.ids, &devices.users, &devices.algs, &devices.keys, &devices.tokens, &ACTIVE],
+            &[
+                &devices.ids,
+                &devices.users,
+                &devices.algs,
+                &devices.keys,
+                &devices.tokens,
+                &devices.fids,
+                &ACTIVE,
+            ],
         ),
     ];
     for (sql, params) in puts {
@@ -164,6 +173,7 @@ struct DeviceColumns<'a> {
     algs: Vec<i16>,
     keys: Vec<&'a [u8]>,
     tokens: Vec<Option<&'a str>>,
+    fids: Vec<bool>,
 }
 
 impl<'a> DeviceColumns<'a> {
@@ -176,7 +186,8 @@ impl<'a> DeviceColumns<'a> {
             columns.users.push(user.id.as_str());
             columns.algs.push(code_of(device.alg));
             columns.keys.push(&device.public_key);
-            columns.tokens.push(device.push_token.as_ref().map(fleet_domain::PushToken::reveal));
+            columns.tokens.push(device.push_token.as_ref().map(PushToken::reveal));
+            columns.fids.push(device.push_token.as_ref().is_some_and(PushToken::is_fid));
         }
         columns
     }

@@ -35,7 +35,7 @@ pub(crate) const PHONES: &str =
         o.number_index IS NOT NULL
     FROM phones p LEFT JOIN opted_out o ON o.number_index = p.number_index
     WHERE p.user_id = ANY($1) ORDER BY p.user_id, p.role";
-const DEVICES_OF: &str = "SELECT user_id, id, push_token FROM devices
+const DEVICES_OF: &str = "SELECT user_id, id, push_token, push_fid FROM devices
     WHERE user_id = ANY($1) AND state = 1 ORDER BY user_id, id";
 const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)";
 
@@ -128,7 +128,8 @@ impl Unit for LoadUsers {
         }
         for row in &devices {
             join(&mut found, row, |user, row| {
-                let push_token = row.get::<_, Option<String>>(2).map(PushToken::new);
+                let wrap = if row.get(3) { PushToken::fid } else { PushToken::new };
+                let push_token = row.get::<_, Option<String>>(2).map(wrap);
                 user.devices.push(Device { id: DeviceId::from_uuid(row.get(1)), push_token });
                 Ok(())
             });

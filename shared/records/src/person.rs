@@ -108,9 +108,16 @@ pub(crate) const PARTS: [Part; 9] = [
             "alg",
             "translate(encode(public_key, 'base64'), E'\\n', '') AS public_key",
             "left(push_token, 4) || '…' AS push_token",
+            "push_fid",
+            "push_version",
             "state",
+            "name",
+            "platform",
+            "activated_at",
+            "totp IS NOT NULL AS has_totp",
+            "totp_step",
         ],
-        kept_back: &["user_id", "public_key", "push_token"],
+        kept_back: &["user_id", "public_key", "push_token", "totp"],
         finish: |_, _, row| {
             word(row, "alg", |code| Some(alg_of(code)?.as_str()));
             word(row, "state", |code| Some(if i16::from(code) == ACTIVE { "active" } else { "revoked" }));

@@ -1,0 +1,24 @@
+-- The authenticator app in full: how a device came to be, where its pushes go, its one-time codes, and activation codes.
+-- Only added: older processes go on, and take devices that are not tested yet (state 3) for ones that may not answer.
+
+-- `state` has more codes: 1 active, 2 revoked, 3 activated and not tested yet, 4 lost.
+ALTER TABLE devices
+    ADD COLUMN name text,                               -- as the app called it when it was activated
+    ADD COLUMN platform text,                           -- android, ios or other
+    ADD COLUMN push_fid boolean NOT NULL DEFAULT false, -- whether `push_token` is a Firebase installation id
+    ADD COLUMN push_version bigint NOT NULL DEFAULT 0,  -- of the latest refresh of `push_token`: an older one comes too late
+    ADD COLUMN activated_at timestamptz,
+    ADD COLUMN totp bytea,                              -- secret of its one-time codes (RFC 6238), encrypted for this device
+    ADD COLUMN totp_step bigint NOT NULL DEFAULT 0;     -- the latest time step of which a code was taken: none is taken twice
+
+-- Two rows for each activation code that was ever given out for a request, the long one and the one to be typed. The codes
+-- themselves are derived from the request's id and the counter, and stored nowhere.
+CREATE TABLE activations (
+    code_index bytea PRIMARY KEY,                       -- keyed hash of the code
+    id uuid NOT NULL,                                   -- the request
+    portal text NOT NULL,
+    counter smallint NOT NULL,                          -- which of the request's codes; only the latest counts
+    FOREIGN KEY (id, portal) REFERENCES enrollments ON DELETE CASCADE
+);
+
+CREATE INDEX activations_request ON activations (id, portal);
