@@ -36,8 +36,8 @@ pub use enrollment::{
     DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive,
     EnrollmentPolicy, EnrollmentReason, EnrollmentRefused, EnrollmentRequest, EnrollmentResult,
     EnrollmentState, Flaw, LEAST_TEST, LineType, MAX_CODES, MAX_TESTS, MistypedCode, NewTest, NextStep,
-    OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenPhone, Shown, StandingChange, StoredAnswer, Test,
-    TestPlan, TypedCode, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
+    OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenApp, SeenPhone, Shown, StandingChange, StoredAnswer,
+    Test, TestPlan, TypedCode, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
     step_enrollment, test_challenge,
 };
 pub use event::{Decision, Entry, Event, PinVerdict};
