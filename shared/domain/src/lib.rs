@@ -56,7 +56,7 @@ pub use questions::{
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
 pub use step::{
     CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES,
-    Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, has_resend_left, push_ttl_s, question,
+    PUSH_ANSWER, Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, has_resend_left, push_ttl_s, question,
     step,
 };
 pub use time::Timestamp;

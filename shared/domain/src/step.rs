@@ -51,7 +51,7 @@ const HANG_UPS_AGAIN: u8 = 3;
 pub const MAX_TRIES: u8 = 3;
 
 pub use dialogue::{Question, question};
-pub use push::push_ttl_s;
+pub use push::{PUSH_ANSWER, push_ttl_s};
 pub use resend::has_resend_left;
 pub(crate) use resend::is_resend_asked;
 

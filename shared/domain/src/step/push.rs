@@ -16,12 +16,12 @@ use crate::time::Timestamp;
 use crate::words::{AttemptState, Channel, Reason};
 
 /// The time that a person needs to answer: a push that would arrive with less left is not sent.
-const ANSWER: Duration = Duration::from_secs(5);
+pub const PUSH_ANSWER: Duration = Duration::from_secs(5);
 
 /// Whole seconds for which a push is worth delivering; `None` when it cannot arrive in time any more.
 #[must_use]
 pub fn push_ttl_s(answer_by: Timestamp, now: Timestamp) -> Option<u64> {
-    Some(answer_by.minus(ANSWER).since(now).as_secs()).filter(|seconds| *seconds > 0)
+    Some(answer_by.minus(PUSH_ANSWER).since(now).as_secs()).filter(|seconds| *seconds > 0)
 }
 
 pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
