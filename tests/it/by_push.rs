@@ -44,10 +44,7 @@ async fn s6_a_challenge_by_push_reaches_every_device_once_and_the_first_answer_d
     assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Approved, Some(Reason::OkPush)));
     // A tap alone is named for what it is.
     assert_eq!(outcome.assurance, Some(Assurance::Approve));
-    let mut tokens: Vec<String> =
-        world.facts("push").await.iter().map(|push| push["token"].as_str().unwrap().to_owned()).collect();
-    tokens.sort();
-    assert_eq!(tokens, ["swarm-1", "swarm-2"]);
+    assert_eq!(delivered(&world, "challenge").await, ["swarm-1", "swarm-2"]);
     // The second app may find its list empty already, or its answer come too late.
     until("both have looked", || async { world.facts("app_listed").await.len() == 2 }).await;
     let results = world.facts("app_answered").await;
