@@ -13,7 +13,7 @@ mod owed;
 mod schemas;
 mod told;
 
-pub use asked::{CancelRequest, ChallengeRequest, NumberMatch, WorkflowStep};
+pub use asked::{CancelRequest, ChallengeRequest, NumberMatch, ResendRequest, WorkflowStep};
 pub use enrollment::{
     ActivationReport, BoxText, DeviceReport, EnrolledApp, EnrolledPhone, EnrolledReport, EnrollmentChanged,
     EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent, EnrollmentRequest, KeyId, MethodReport,

@@ -314,7 +314,7 @@ impl Fleet {
     ) -> ChallengeKey {
         let key = self.challenge(user, workflow, number).await;
         self.apply(&key, Event::Send { check_after: None }).await;
-        self.apply(&key, Event::Pushed { attempt: 1 }).await;
+        self.apply(&key, Event::Pushed { attempt: 1, devices: 1 }).await;
         key
     }
 
