@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet_domain::{
     Ask, Assurance, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Command, Context,
     Decision, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy,
-    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, open, step,
+    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, UserVerification, open, step,
 };
 
 /// Seconds from the start of a test's time to the deadline of its challenge.
@@ -207,6 +207,7 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         ("push sending again", steps(&push, &[send(), Event::Resend { attempt: 1 }])),
         ("push pushed", steps(&push, &[send(), Event::Pushed { attempt: 1 }])),
         ("push failed, list open", steps(&push, &[send(), failed(Reason::PushUndeliverable)])),
+        ("push pushed, verification demanded", steps(&demanding(), &[send(), Event::Pushed { attempt: 1 }])),
         ("push opened", steps(&push, &[send(), Event::Pushed { attempt: 1 }, Event::Opened])),
         ("push pushed, voice may follow", steps(&push_then_voice, &[send(), Event::Pushed { attempt: 1 }])),
         (
@@ -219,6 +220,13 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         }),
     ]);
     states
+}
+
+/// A push that is approved only with a verification of who holds the app.
+fn demanding() -> Challenge {
+    let mut portal = portal();
+    portal.policy.user_verification = UserVerification::Any;
+    open(&ask(&[Channel::Push], false), Some(&user()), &portal, at(0)).unwrap()
 }
 
 /// Calls that lead to another one, should their caller ID be rejected.

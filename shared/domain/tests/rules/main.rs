@@ -11,3 +11,4 @@ mod opening;
 mod properties;
 mod secrets;
 mod transitions;
+mod workflow;
