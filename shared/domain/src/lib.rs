@@ -32,12 +32,13 @@ pub use caller_id::{
 };
 pub use challenge::{Challenge, End, Live, Unreadable};
 pub use enrollment::{
-    Account, Answers, Authority, COLLECT_ENROLLMENT, Change, DevicesOut, Enrollment, EnrollmentAsk,
-    EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive, EnrollmentPolicy, EnrollmentReason,
-    EnrollmentRefused, EnrollmentRequest, EnrollmentResult, EnrollmentState, Flaw, LEAST_TEST, LineType,
-    MAX_TESTS, NewTest, NextStep, OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenPhone, Shown,
-    StandingChange, StoredAnswer, Test, TestPlan, Wanted, allows_recovery, authority, open_enrollment,
-    owed_enrollment, proves, step_enrollment, test_challenge,
+    ACTIVATION, Account, ActivatedDevice, Activation, Answers, Authority, COLLECT_ENROLLMENT, Change,
+    DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive,
+    EnrollmentPolicy, EnrollmentReason, EnrollmentRefused, EnrollmentRequest, EnrollmentResult,
+    EnrollmentState, Flaw, LEAST_TEST, LineType, MAX_CODES, MAX_TESTS, MistypedCode, NewTest, NextStep,
+    OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenPhone, Shown, StandingChange, StoredAnswer, Test,
+    TestPlan, TypedCode, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
+    step_enrollment, test_challenge,
 };
 pub use event::{Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;

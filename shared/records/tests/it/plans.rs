@@ -102,7 +102,7 @@ async fn every_day_from_yesterday_to_three_ahead_has_its_partitions_and_old_days
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_migrate_at_once_apply_everything_once() {
     let scratch = Scratch::new().await;
-    scratch.sql("DROP TABLE challenges, audit, calls, low_water, portals, phones, devices, lockouts, opted_out, acts, carriers, waiting_calls, audit_seals, audit_salts, activations, enrollments, spent_proofs, answers, earlier_pins, bypasses, users, refinery_schema_history CASCADE;
+    scratch.sql("DROP TABLE challenges, audit, calls, low_water, portals, phones, devices, lockouts, opted_out, acts, carriers, waiting_calls, audit_seals, audit_salts, activations, untested_devices, enrollments, spent_proofs, answers, earlier_pins, bypasses, users, refinery_schema_history CASCADE;
         DROP FUNCTION fleet_now, make_partitions, drop_partitions, first_id_of, slot_spacing, lock_carrier, take_slots,
             claim_slots").await;
     let migrated = join_all((0..4).map(|_| Records::migrate(scratch.settings()))).await;
