@@ -14,6 +14,7 @@ mod outcome;
 mod pin;
 mod seal;
 mod settings;
+mod totp;
 
 pub use answer::AnswerHash;
 pub use device::{DeviceAlg, verify_device};
@@ -29,6 +30,7 @@ pub use keys::Keys;
 pub use outcome::{new_signing_key, verify_outcome};
 pub use pin::{InvalidPin, Pin, PinHash};
 pub use settings::{DEFAULTS, Settings};
+pub use totp::{InvalidTotpSecret, TotpSecret};
 pub use zeroize::Zeroizing;
 
 use ring::rand::{SecureRandom, SystemRandom};
