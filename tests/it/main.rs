@@ -1,6 +1,7 @@
 //! The workspace's own rules, and scenarios across services on real stores. One module per subject.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod app;
 mod by_phone;
 mod by_push;
 mod caller_ids;
@@ -15,4 +16,5 @@ mod reasons;
 mod redis_lost;
 mod requests;
 mod restarts;
+mod workflow;
 mod world;

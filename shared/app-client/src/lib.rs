@@ -7,6 +7,8 @@ mod device;
 mod error;
 mod http;
 mod store;
+#[cfg(test)]
+mod vectors_tests;
 
 pub use activation::{Activation, InvalidActivation, Platform, Push};
 pub use challenge::{Challenge, Decided, Denial, Field, Shown, Verified};

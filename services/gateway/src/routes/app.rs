@@ -7,6 +7,8 @@ pub(super) mod challenges;
 mod claims;
 #[cfg(test)]
 mod claims_tests;
+#[cfg(test)]
+mod vectors_tests;
 
 use std::sync::Arc;
 
