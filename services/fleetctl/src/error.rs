@@ -8,6 +8,7 @@ use std::time::Duration;
 use fleet_settings::{NotAllowed, Settings, SettingsError};
 
 use crate::exit::Exit;
+use crate::print::clean;
 
 /// One of the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +119,7 @@ pub enum Error {
         count: u64,
     },
     /// The gateway was not reached, or did not do what the app asked for.
-    #[error("{}", Self::chain(.0))]
+    #[error("{}", clean(&Self::chain(.0)))]
     App(#[from] fleet_app_client::Error),
     /// A setting can't be used.
     #[error("{0}")]

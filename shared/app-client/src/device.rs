@@ -209,3 +209,6 @@ impl fmt::Debug for Device {
 fn path_of(challenge: &Challenge, what: &str) -> String {
     format!("/app/challenges/{}/{}/{what}", challenge.portal, challenge.challenge_id)
 }
+
+#[cfg(test)]
+mod tests;

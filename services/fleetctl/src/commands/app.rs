@@ -85,8 +85,7 @@ async fn activate(
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
     if state.exists() {
-        let problem =
-            "is a device already: give it up with `fleetctl app revoke`, or name another file with --state";
+        let problem = "is a device already: give it up with `fleetctl app revoke`, remove the file if the fleet knows it no more, or name another one with --state";
         return Err(Error::File { path: state.to_owned(), problem: problem.into() });
     }
     let alg = match key {
