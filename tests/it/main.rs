@@ -16,4 +16,5 @@ mod reasons;
 mod redis_lost;
 mod requests;
 mod restarts;
+mod workflow;
 mod world;
