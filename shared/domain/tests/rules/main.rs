@@ -9,5 +9,6 @@ mod erased;
 mod golden;
 mod opening;
 mod properties;
+mod pushes;
 mod secrets;
 mod transitions;
