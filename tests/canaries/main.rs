@@ -137,6 +137,7 @@ fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
     for (queue, kind) in [
         ("challenge.voice", "mfa.challenge.requested.v1"),
         ("control.cancel", "mfa.challenge.cancel_requested.v1"),
+        ("control.resend", "mfa.challenge.resend_requested.v1"),
     ] {
         let mut data = json!({ "challenge_id": id.to_string() });
         if queue == "challenge.voice" {

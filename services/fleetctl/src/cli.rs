@@ -52,6 +52,9 @@ pub enum Command {
     /// Call a challenge off.
     #[command(after_help = help::CANCEL)]
     Cancel(OneChallenge),
+    /// Have a challenge's push sent once more.
+    #[command(after_help = help::RESEND)]
+    Resend(OneChallenge),
     /// Show what has become of a challenge, as its portal sees it in Redis.
     #[command(after_help = help::OUTCOME)]
     Outcome(OutcomeArgs),

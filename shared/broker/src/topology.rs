@@ -120,7 +120,7 @@ pub enum Queue {
     ChallengePush,
     /// Challenges by the user's own method.
     ChallengeDefault,
-    /// Portals' cancels.
+    /// Portals' cancels and re-sends.
     Control,
     /// Calls to be placed.
     VoiceDial,
@@ -190,7 +190,7 @@ impl Queue {
             Self::ChallengeVoice | Self::ChallengePush | Self::ChallengeDefault => {
                 (Exchange::Requests, self.name())
             }
-            Self::Control => (Exchange::Requests, "control.cancel"),
+            Self::Control => (Exchange::Requests, "control.*"),
             Self::Enrollment => (Exchange::Requests, "enrollment.*"),
             Self::VoiceDial | Self::VoiceHangup | Self::PushSend | Self::TestEnded => {
                 (Exchange::Internal, self.name())

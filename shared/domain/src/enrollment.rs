@@ -24,8 +24,8 @@ pub use open::open_enrollment;
 pub use policy::EnrollmentPolicy;
 pub use request::{
     Account, ActivatedDevice, Activation, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk,
-    EnrollmentEnd, EnrollmentLive, EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, Seen, SeenPhone,
-    StandingChange, StoredAnswer, Test, TestPlan, Wanted,
+    EnrollmentEnd, EnrollmentLive, EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, Seen, SeenApp,
+    SeenPhone, StandingChange, StoredAnswer, Test, TestPlan, Wanted,
 };
 pub use step::{
     Answers, EnrollmentEffect, EnrollmentEvent, EnrollmentRefused, LEAST_TEST, MAX_TESTS, owed_enrollment,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod activation;
 mod answer;
 mod bcrypt;
 mod device;
@@ -9,6 +10,7 @@ mod enrollment;
 mod error;
 mod foreign_hash;
 mod imported_pin;
+mod jwk;
 mod jws;
 mod keys;
 mod outcome;
@@ -17,6 +19,7 @@ mod seal;
 mod settings;
 mod totp;
 
+pub use activation::ActivationSecret;
 pub use answer::AnswerHash;
 pub use device::{DeviceAlg, verify_device};
 pub use device_key_pair::{DeviceKeyPair, InvalidDeviceKey, Signer};
@@ -27,6 +30,7 @@ pub use enrollment::{
 };
 pub use error::Error;
 pub use foreign_hash::InvalidPinHash;
+pub use jwk::DeviceKey;
 pub use jws::{Jws, JwsHeader};
 pub use keys::Keys;
 pub use outcome::{new_signing_key, verify_outcome};

@@ -112,6 +112,8 @@ pub struct Account {
     pub bypasses: u8,
     /// Whether the user has ever had a device, also one that was lost or given up since.
     pub had_devices: bool,
+    /// The active devices, with what their user calls them.
+    pub apps: Vec<SeenApp>,
 }
 
 impl Account {
@@ -287,6 +289,27 @@ pub struct Seen {
     /// Whether the user is blocked.
     #[n(5)]
     pub blocked: bool,
+    /// The active devices, with what their user calls them.
+    #[n(6)]
+    #[cbor(default)]
+    pub apps: Vec<SeenApp>,
+}
+
+/// A device as a portal may show it.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct SeenApp {
+    /// The device.
+    #[n(0)]
+    pub device: DeviceId,
+    /// What its user calls it; `None` for one that was not activated by a code. So are the others.
+    #[n(1)]
+    pub name: Option<String>,
+    /// `android`, `ios` or `other`.
+    #[n(2)]
+    pub platform: Option<String>,
+    /// When it was activated.
+    #[n(3)]
+    pub activated_at: Option<Timestamp>,
 }
 
 /// A phone as a portal may show it.
@@ -328,6 +351,7 @@ impl Seen {
             has_pin: user.has_pin,
             questions: account.questions.clone(),
             blocked: user.blocked,
+            apps: account.apps.clone(),
         })
     }
 }

@@ -9,6 +9,7 @@ mod erased;
 mod golden;
 mod opening;
 mod properties;
+mod pushes;
 mod secrets;
 mod transitions;
 mod workflow;

@@ -21,7 +21,7 @@ pub(crate) const TIMES: [(&str, u64); 3] = [
 
 fn account(user: Option<User>) -> Account {
     let questions = vec!["street".to_owned(), "teacher".into()];
-    Account { user, questions, answers_locked_until: None, bypasses: 0, had_devices: false }
+    Account { user, questions, answers_locked_until: None, bypasses: 0, had_devices: false, apps: Vec::new() }
 }
 
 /// A user without anything that could prove who asks.
