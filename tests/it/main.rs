@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod app;
-mod app_client;
+mod by_app;
 mod by_phone;
 mod by_push;
 mod caller_ids;

@@ -67,13 +67,11 @@ pub(super) fn plain(kind: Kind, device: &str) -> Plain {
     });
     let request = |method: &str, path: &str| json!({ "htm": method, "htu": format!("{BASE_URL}{path}"), "iat": NOW, "jti": "a6f1c2d8" });
     let (method, path, typ, claims) = match kind {
-        Kind::List => {
-            ("GET", "/app/challenges".to_owned(), "mfa-request+jwt", request("GET", "/app/challenges"))
-        }
-        Kind::Opened => ("POST", opened.clone(), "mfa-request+jwt", request("POST", &opened)),
-        Kind::Approve => ("POST", opened.replace("opened", "answer"), "mfa-answer+jwt", answer),
-        Kind::Deny => ("POST", opened.replace("opened", "answer"), "mfa-answer+jwt", deny),
-        Kind::Activate => (
+        List => ("GET", "/app/challenges".to_owned(), "mfa-request+jwt", request("GET", "/app/challenges")),
+        Opened => ("POST", opened.clone(), "mfa-request+jwt", request("POST", &opened)),
+        Approve => ("POST", opened.replace("opened", "answer"), "mfa-answer+jwt", answer),
+        Deny => ("POST", opened.replace("opened", "answer"), "mfa-answer+jwt", deny),
+        Activate => (
             "POST",
             "/app/activate".to_owned(),
             "mfa-activation+jwt",
@@ -82,7 +80,7 @@ pub(super) fn plain(kind: Kind, device: &str) -> Plain {
                 "platform": "android", "push": { "token": "fcm-registration-token" },
             }),
         ),
-        Kind::PushAddress => (
+        PushAddress => (
             "POST",
             "/app/push-address".to_owned(),
             "mfa-push-address+jwt",
@@ -91,7 +89,7 @@ pub(super) fn plain(kind: Kind, device: &str) -> Plain {
                 "push": { "fid": "firebase-installation-id" },
             }),
         ),
-        Kind::Revoke => (
+        Revoke => (
             "POST",
             "/app/revoke".to_owned(),
             "mfa-revocation+jwt",

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::cases::{ANSWER_BY_S, ask, at, device, opened, portal, steps, user};
+use crate::cases::{ANSWER_BY_S, at, demanding, device, opened, steps};
 use fleet_domain::{
     Assurance, AttemptState, Challenge, Channel, Decision, DeviceId, Effect, Event, HANG_UP_CHECK, Reason,
-    Refused, UserVerification, has_resend_left, open, owed, step,
+    Refused, has_resend_left, owed, step,
 };
 
 const SEND: Event = Event::Send { check_after: Some(Duration::from_secs(12)) };
@@ -33,13 +33,6 @@ fn decided(decision: Decision) -> Event {
 
 fn approved() -> Event {
     decided(Decision::Approve { number: None, assurance: Assurance::Approve })
-}
-
-/// A push that is approved only with a verification of who holds the app.
-fn demanding() -> Challenge {
-    let mut portal = portal();
-    portal.policy.user_verification = UserVerification::Any;
-    open(&ask(&[Channel::Push], false), Some(&user()), &portal, at(0)).unwrap()
 }
 
 /// Challenges by push in every state that the rules know, by name.
