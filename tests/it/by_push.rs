@@ -80,6 +80,7 @@ async fn p8_a_token_that_is_gone_is_retired_and_the_phone_follows_at_once() {
         alg: DeviceAlg::Es256,
         public_key: vec![4; 65],
         push_token: Some(fleet_domain::PushToken::new("gone".into())),
+        totp: None,
     };
     let heidi = world.user("heidi", Channel::Push, vec![phone], vec![device]).await;
     let fleet = world.start(&ALL).await;
@@ -159,6 +160,7 @@ async fn p4_every_way_to_say_no_in_the_app_has_its_outcome() {
             alg: DeviceAlg::Es256,
             public_key: crate::world::decoded(&public_key),
             push_token: Some(fleet_domain::PushToken::new(reason.to_string())),
+            totp: None,
         };
         let user = world.user(reason.as_str(), Channel::Push, Vec::new(), vec![device]).await;
         let id = world.ask(&world.portal.draft(user).answer_within(Duration::from_secs(20))).await;

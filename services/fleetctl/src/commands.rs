@@ -4,6 +4,7 @@ mod audit;
 mod carriers;
 mod challenge;
 mod change;
+mod code;
 mod dead;
 mod demo_data;
 mod export;
@@ -49,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
             portal::cancel(&client, args.id).await?;
             Ok(Exit::Done)
         }
+        Command::Code { challenge, code } => code::run(&challenge, code, &sections).await,
         Command::Outcome(args) => outcome::run(&args, &sections, screen).await,
         Command::History { portal, id } => history::run(portal, id, &sections, screen).await,
         Command::Dead { act } => dead(act, &sections, screen).await,

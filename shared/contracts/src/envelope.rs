@@ -8,7 +8,7 @@ use schemars::{Schema, json_schema};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::asked::{CancelRequest, ChallengeRequest};
+use crate::asked::{CancelRequest, ChallengeRequest, CodeEntered};
 use crate::enrollment::{EnrollmentChanged, EnrollmentContinue, EnrollmentRefusedEvent, EnrollmentRequest};
 use crate::form::{Form, JsonContent, Label, OptionalText, SpecVersion, Traceparent};
 use crate::invalid::{Fault, Invalid};
@@ -74,6 +74,8 @@ event_types! {
     ChallengeRequested(ChallengeRequest, ChallengeRequest) = "mfa.challenge.requested.v1",
     /// A portal calls a challenge off.
     CancelRequested(CancelRequest, CancelRequest) = "mfa.challenge.cancel_requested.v1",
+    /// A person has typed a code into the portal.
+    CodeEntered(CodeEntered, CodeEntered) = "mfa.challenge.code_entered.v1",
     /// A challenge has ended.
     ChallengeResolved(Box<Resolved>, Resolved) = "mfa.challenge.resolved.v1",
     /// A request was refused before a challenge existed.
@@ -111,6 +113,7 @@ impl EventType {
             Self::EnrollmentRefused => Some("enrollment.refused"),
             Self::ChallengeRequested
             | Self::CancelRequested
+            | Self::CodeEntered
             | Self::EnrollmentRequested
             | Self::EnrollmentContinued
             | Self::TestEnded
@@ -239,6 +242,7 @@ fn read_data(event_type: EventType, data: &RawValue) -> Result<Message, Fault> {
     Ok(match event_type {
         EventType::ChallengeRequested => Message::ChallengeRequested(ChallengeRequest::read(data)?),
         EventType::CancelRequested => Message::CancelRequested(CancelRequest::read(data)?),
+        EventType::CodeEntered => Message::CodeEntered(CodeEntered::read(data)?),
         EventType::ChallengeResolved => Message::ChallengeResolved(Box::new(told::read(data)?)),
         EventType::ChallengeRefused => Message::ChallengeRefused(told::read(data)?),
         EventType::FraudReported => Message::FraudReported(told::read(data)?),

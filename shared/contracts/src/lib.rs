@@ -13,7 +13,7 @@ mod owed;
 mod schemas;
 mod told;
 
-pub use asked::{CancelRequest, ChallengeRequest, NumberMatch, WorkflowStep};
+pub use asked::{CancelRequest, ChallengeRequest, CodeEntered, NumberMatch, OneTimeCode, WorkflowStep};
 pub use enrollment::{
     BoxText, EnrolledPhone, EnrolledReport, EnrollmentChanged, EnrollmentContinue, EnrollmentOutcome,
     EnrollmentRefusedEvent, EnrollmentRequest, KeyId, MethodReport, PhoneReport, Proof, Sealed, SecretAnswer,

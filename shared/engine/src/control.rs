@@ -29,6 +29,7 @@ impl<H: Hands> ControlHandler<H> {
             Ok(envelope) => match envelope.event.message {
                 Message::CancelRequested(request) => request,
                 other @ (Message::ChallengeRequested(_)
+                | Message::CodeEntered(_)
                 | Message::ChallengeResolved(_)
                 | Message::ChallengeRefused(_)
                 | Message::FraudReported(_)

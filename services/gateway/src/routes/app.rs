@@ -212,6 +212,6 @@ fn is_asked(challenge: &Challenge, device: DeviceId) -> bool {
     challenge.has_push()
         && begun.into_iter().any(|step| match step {
             Step::Push { device: only, .. } => only.is_none_or(|only| only == device),
-            Step::Voice { .. } => false,
+            Step::Voice { .. } | Step::Totp { .. } => false,
         })
 }

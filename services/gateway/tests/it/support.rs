@@ -93,6 +93,7 @@ impl Phone {
             alg: DeviceAlg::Es256,
             public_key: self.key.public_key().as_ref().to_vec(),
             push_token: None,
+            totp: None,
         }
     }
 }

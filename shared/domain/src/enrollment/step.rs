@@ -10,6 +10,7 @@ use crate::ids::{ChallengeId, ChallengeKey};
 use crate::open::COLLECT;
 use crate::portal::Portal;
 use crate::request::{Context, Request};
+use crate::step::await_code;
 use crate::time::Timestamp;
 use crate::words::{ChallengeResult, Purpose, Reason};
 
@@ -232,5 +233,7 @@ pub fn test_challenge(enrollment: &Enrollment, portal: &Portal, now: Timestamp) 
         pin: plan.pin.clone(),
     };
     let key = ChallengeKey { id: test.id, portal: enrollment.key.portal.clone() };
-    Some(Challenge { key, version: 1, request: Arc::new(asked), live: Live::default() })
+    let mut challenge = Challenge { key, version: 1, request: Arc::new(asked), live: Live::default() };
+    await_code(&mut challenge, now);
+    Some(challenge)
 }

@@ -1,8 +1,6 @@
 //! What happens to a push: from the send to the device's answer.
 
-use core::time::Duration;
-
-use super::{Refused, begin, end_attempt, end_with, find, has_next_step};
+use super::{Refused, begin, end_attempt, end_with, find, has_next_step, step_timeout};
 use crate::challenge::Challenge;
 use crate::event::{Decision, Event};
 use crate::ids::DeviceId;
@@ -45,6 +43,8 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         | Event::Keyed { .. }
         | Event::PinKeyed { .. }
         | Event::PinJudged { .. }
+        | Event::CodeEntered { .. }
+        | Event::CodeJudged { .. }
         | Event::CallEnded { .. }
         | Event::StillAlive { .. }
         | Event::Unfound { .. }
@@ -72,7 +72,8 @@ fn sending(next: &mut Challenge, number: u8) -> Result<&mut crate::attempt::Atte
         | AttemptState::Placed
         | AttemptState::Ringing
         | AttemptState::Answered
-        | AttemptState::AwaitingInput => Err(Refused::OutOfPlace),
+        | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode => Err(Refused::OutOfPlace),
     }
 }
 
@@ -84,16 +85,6 @@ fn pushed(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refuse
     attempt.placed_ms = Some(elapsed);
     attempt.check_at = timeout.map(|after| now.plus(after));
     Ok(())
-}
-
-/// The time after which the next step follows; `None` when there is no next step to go on to.
-fn step_timeout(next: &Challenge, now: Timestamp) -> Option<Duration> {
-    match next.current_step() {
-        Some(Step::Push { timeout_ms: Some(timeout), .. }) if has_next_step(next, now) => {
-            Some(Duration::from_millis(u64::from(*timeout)))
-        }
-        Some(Step::Push { .. } | Step::Voice { .. }) | None => None,
-    }
 }
 
 /// No device took the push. With no next step the challenge stays open, since the app's own list still
@@ -137,6 +128,7 @@ fn opened(next: &mut Challenge, now: Timestamp) -> Result<(), Refused> {
         | AttemptState::Ringing
         | AttemptState::Answered
         | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode
         | AttemptState::Superseded
         | AttemptState::Ended => Err(Refused::OutOfPlace),
     }
@@ -177,6 +169,6 @@ fn decided(
 fn may_decide(next: &Challenge, device: DeviceId) -> bool {
     next.request.steps.iter().take(usize::from(next.live.step) + 1).any(|step| match step {
         Step::Push { device: only, .. } => only.is_none_or(|only| only == device),
-        Step::Voice { .. } => false,
+        Step::Voice { .. } | Step::Totp { .. } => false,
     })
 }

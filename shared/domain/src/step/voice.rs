@@ -54,7 +54,9 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
             known.check_at = Some(now.plus(*check_after));
             Ok(())
         }
-        Event::Send { .. }
+        Event::CodeEntered { .. }
+        | Event::CodeJudged { .. }
+        | Event::Send { .. }
         | Event::Resend { .. }
         | Event::Pushed { .. }
         | Event::PushFailed { .. }
@@ -133,6 +135,7 @@ fn unplaced(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
         | AttemptState::Ringing
         | AttemptState::Answered
         | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode
         | AttemptState::Sending
         | AttemptState::Pushed
         | AttemptState::PushFailed
@@ -338,6 +341,7 @@ fn unfound(
         | AttemptState::Ringing
         | AttemptState::Answered
         | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode
         | AttemptState::Reserved
         | AttemptState::Sending
         | AttemptState::Pushed

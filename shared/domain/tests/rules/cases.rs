@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fleet_domain::{
-    Ask, Assurance, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Command, Context,
-    Decision, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy,
-    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, open, step,
+    Ask, Assurance, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, CodeVerdict,
+    Command, Context, Decision, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule,
+    PinVerdict, Policy, Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, open, step,
 };
 
 /// Seconds from the start of a test's time to the deadline of its challenge.
@@ -45,10 +45,11 @@ pub(crate) fn user() -> User {
         blocked: false,
         has_pin: true,
         pin_locked_until: None,
+        totp_locked_until: None,
         bypass: false,
         opted_out: Vec::new(),
         phones: vec![phone(PhoneRole::Primary), phone(PhoneRole::Backup)],
-        devices: vec![Device { id: device(), push_token: None }],
+        devices: vec![Device { id: device(), push_token: None, has_totp: true }],
     }
 }
 
@@ -57,7 +58,11 @@ pub(crate) fn portal() -> Portal {
         name: PortalName::parse("operations").unwrap(),
         title: "Operations Portal".into(),
         audiences: vec!["staff".into()],
-        policy: Policy { approve_only: true, ..Policy::default() },
+        policy: Policy {
+            approve_only: true,
+            channels: vec![Channel::Voice, Channel::Push, Channel::Totp],
+            ..Policy::default()
+        },
     }
 }
 
@@ -183,6 +188,7 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
     };
     let failed = |reason| Event::PushFailed { attempt: 1, reason, provider_code: Some(503) };
     let mut states = dialogues(&[dial(), placed(0), prompted()]);
+    states.extend(waits_for_codes(&[dial(), placed(0), ended(Some(Reason::NoAnswer))]));
     states.extend(with_another_caller_id(&[placed(0), ringing(), prompted()]));
     states.extend([
         ("voice queued", voice.clone()),
@@ -219,6 +225,37 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         }),
     ]);
     states
+}
+
+/// A code was typed: the first try of the attempt, or another one.
+pub(crate) fn code_entered(attempt: u8, id: u8) -> Event {
+    Event::CodeEntered { attempt, id: [id; 16] }
+}
+
+pub(crate) fn code_judged(attempt: u8, id: u8, verdict: CodeVerdict) -> Event {
+    Event::CodeJudged { attempt, id: [id; 16], verdict }
+}
+
+/// Waits for a code, before and after one was typed.
+fn waits_for_codes(unreached: &[Event]) -> Vec<(&'static str, Challenge)> {
+    let code = opened(&[Channel::Totp], false);
+    let code_then_voice = opened(&[Channel::Totp, Channel::Voice], false);
+    let voice_then_code = opened(&[Channel::Voice, Channel::Totp], false);
+    let wrong = |id| [code_entered(1, id), code_judged(1, id, CodeVerdict::Wrong)];
+    let two_wrong = [wrong(7), wrong(8)].concat();
+    let last = [&two_wrong[..], &[code_entered(1, 1)]].concat();
+    vec![
+        ("code awaited", code.clone()),
+        ("code being compared", steps(&code, &[code_entered(1, 1)])),
+        ("two codes being compared", steps(&code, &[code_entered(1, 1), code_entered(1, 2)])),
+        ("code wrong twice", steps(&code, &two_wrong)),
+        ("last code being compared", steps(&code, &last)),
+        ("code awaited, voice may follow", code_then_voice.clone()),
+        ("code wrong, voice follows no more", steps(&code_then_voice, &wrong(7))),
+        ("voice placed, a code may follow", steps(&voice_then_code, &unreached[..2])),
+        ("voice failed, code awaited", steps(&voice_then_code, unreached)),
+        ("code right", steps(&code, &[code_entered(1, 1), code_judged(1, 1, CodeVerdict::Right(device()))])),
+    ]
 }
 
 /// Calls that lead to another one, should their caller ID be rejected.
@@ -271,6 +308,7 @@ fn dialogues(prompted: &[Event]) -> Vec<(&'static str, Challenge)> {
 pub(crate) fn events() -> Vec<(&'static str, Event)> {
     let mut events = of_calls();
     events.extend(of_pushes());
+    events.extend(of_codes());
     events.extend([
         ("dial from another number", dial_from("+19195550199", true)),
         ("caller ID refused", caller_id_refused(1)),
@@ -344,6 +382,16 @@ fn of_calls() -> Vec<(&'static str, Event)> {
         ("not found", Event::Unfound { attempt, check_after: second }),
         ("lost", Event::Lost { attempt }),
         ("hang-up sent", Event::HangUpSent { attempt, check_after: second }),
+    ]
+}
+
+fn of_codes() -> Vec<(&'static str, Event)> {
+    vec![
+        ("code entered", code_entered(1, 1)),
+        ("code right", code_judged(1, 1, CodeVerdict::Right(device()))),
+        ("code wrong", code_judged(1, 1, CodeVerdict::Wrong)),
+        ("codes locked out", code_judged(1, 1, CodeVerdict::LockedOut)),
+        ("no device with codes", code_judged(1, 1, CodeVerdict::NoDevice)),
     ]
 }
 
