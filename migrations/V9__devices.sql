@@ -1,7 +1,6 @@
 -- The authenticator app in full: how a device came to be, where its pushes go, its one-time codes, and activation codes.
--- Only added: older processes go on, and take devices that are not tested yet (state 3) for ones that may not answer.
+-- Only added: older processes go on.
 
--- `state` has more codes: 1 active, 2 revoked, 3 activated and not tested yet, 4 lost.
 ALTER TABLE devices
     ADD COLUMN name text,                               -- as the app called it when it was activated
     ADD COLUMN platform text,                           -- android, ios or other
@@ -22,3 +21,25 @@ CREATE TABLE activations (
 );
 
 CREATE INDEX activations_request ON activations (id, portal);
+
+-- A device that was activated for a request whose test it has not passed yet. The commit that makes the request `enrolled`
+-- moves it to `devices`; until then it can answer that test and nothing else.
+CREATE TABLE untested_devices (
+    device uuid PRIMARY KEY,
+    id uuid NOT NULL,                                   -- the request
+    portal text NOT NULL,
+    user_id text NOT NULL,                              -- who may not be there yet
+    alg smallint NOT NULL,                              -- this and the rest as in devices
+    public_key bytea NOT NULL,
+    name text NOT NULL,
+    platform text NOT NULL,
+    push_token text,
+    push_fid boolean NOT NULL,
+    push_version bigint NOT NULL DEFAULT 0,
+    activated_at timestamptz NOT NULL,
+    totp bytea NOT NULL,
+    UNIQUE (id, portal),
+    FOREIGN KEY (id, portal) REFERENCES enrollments ON DELETE CASCADE
+);
+
+CREATE INDEX untested_devices_user ON untested_devices (user_id);

@@ -162,18 +162,13 @@ async fn with_pin(world: &World, user: &UserId) {
 fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let mut bodies = Vec::new();
     let id = ChallengeId::from_parts(fleet_lifecycle::Clock::system().now(), [7; 10]);
-    for (queue, kind) in [
-        ("challenge.voice", "mfa.challenge.requested.v1"),
-        ("control.cancel", "mfa.challenge.cancel_requested.v1"),
-        ("challenge.code", "mfa.challenge.code_entered.v1"),
+    for (queue, kind, mut data) in [
+        ("challenge.voice", "mfa.challenge.requested.v1", json!({ "user_id": "right" })),
+        ("control.cancel", "mfa.challenge.cancel_requested.v1", json!({})),
+        ("challenge.code", "mfa.challenge.code_entered.v1", json!({ "code": CODE })),
+        ("control.resend", "mfa.challenge.resend_requested.v1", json!({})),
     ] {
-        let mut data = json!({ "challenge_id": id.to_string() });
-        if queue == "challenge.voice" {
-            data["user_id"] = "right".into();
-        }
-        if queue == "challenge.code" {
-            data["code"] = CODE.into();
-        }
+        data["challenge_id"] = id.to_string().into();
         let good = json!({ "specversion": "1.0", "id": "1", "source": "/t", "type": kind, "data": data });
         let fields =
             ["specversion", "id", "source", "type", "time", "subject", "datacontenttype", "traceparent"];

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use fleet_domain::{
-    Assurance, ChallengeResult, Channel, PhoneKind, PhoneNumber, PhoneRole, Policy, Reason, Target,
+    Assurance, ChallengeId, ChallengeResult, Channel, PhoneKind, PhoneNumber, PhoneRole, Policy, Reason,
+    Target,
 };
 use fleet_records::{DeviceAlg, NewDevice, NewPhone};
 
+use crate::app::App;
 use crate::world::{ALL, World, until};
 
 /// The simulator's swarm: its devices approve, and share one key.
@@ -23,6 +25,16 @@ answers = { after = "1s" }
 presses = ["#"]
 "##;
 
+fn primary(number: &str) -> NewPhone {
+    NewPhone {
+        role: PhoneRole::Primary,
+        kind: PhoneKind::Mobile,
+        number: PhoneNumber::parse(number).unwrap(),
+        extension: None,
+        verified: true,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s6_a_challenge_by_push_reaches_every_device_once_and_the_first_answer_decides() {
     let world = World::new(PEOPLE).await;
@@ -32,10 +44,7 @@ async fn s6_a_challenge_by_push_reaches_every_device_once_and_the_first_answer_d
     assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Approved, Some(Reason::OkPush)));
     // A tap alone is named for what it is.
     assert_eq!(outcome.assurance, Some(Assurance::Approve));
-    let mut tokens: Vec<String> =
-        world.facts("push").await.iter().map(|push| push["token"].as_str().unwrap().to_owned()).collect();
-    tokens.sort();
-    assert_eq!(tokens, ["swarm-1", "swarm-2"]);
+    assert_eq!(delivered(&world, "challenge").await, ["swarm-1", "swarm-2"]);
     // The second app may find its list empty already, or its answer come too late.
     until("both have looked", || async { world.facts("app_listed").await.len() == 2 }).await;
     let results = world.facts("app_answered").await;
@@ -68,13 +77,6 @@ async fn p8_a_token_that_is_gone_is_retired_and_the_phone_follows_at_once() {
         fleet_simulator::new_device_key().unwrap().0
     );
     let world = World::new(&people).await;
-    let phone = NewPhone {
-        role: PhoneRole::Primary,
-        kind: PhoneKind::Mobile,
-        number: PhoneNumber::parse("+19195550101").unwrap(),
-        extension: None,
-        verified: true,
-    };
     let device = NewDevice {
         id: fleet_domain::DeviceId::parse(DEVICE_1).unwrap(),
         alg: DeviceAlg::Es256,
@@ -82,7 +84,7 @@ async fn p8_a_token_that_is_gone_is_retired_and_the_phone_follows_at_once() {
         push_token: Some(fleet_domain::PushToken::new("gone".into())),
         totp: None,
     };
-    let heidi = world.user("heidi", Channel::Push, vec![phone], vec![device]).await;
+    let heidi = world.user("heidi", Channel::Push, vec![primary("+19195550101")], vec![device]).await;
     let fleet = world.start(&ALL).await;
     let draft = world
         .portal
@@ -94,7 +96,9 @@ async fn p8_a_token_that_is_gone_is_retired_and_the_phone_follows_at_once() {
     assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Approved, Some(Reason::OkKey)));
     let [push, call] = outcome.attempts.as_slice() else { panic!("{outcome:?}") };
     assert_eq!(push.reason, Some(Reason::DeviceUnregistered));
-    assert!(call.reserved_at.since(push.ended_at.unwrap()) < Duration::from_secs(1));
+    let rang_after = call.ringing_at.unwrap().since(push.ended_at.unwrap());
+    println!("UNREGISTERED to a ringing phone: {rang_after:?}");
+    assert!(rang_after < Duration::from_secs(1), "{rang_after:?}");
     // The token is gone for good: the next push goes nowhere.
     let again = world.ask(&world.portal.draft(heidi).answer_within(Duration::from_secs(3))).await;
     assert_eq!(world.outcome(again).await.reason, Some(Reason::PushUndeliverable));
@@ -129,6 +133,167 @@ async fn a_push_that_nobody_answers_expires_on_time() {
         "late by {:?}",
         ended_at.since(outcome.answer_by)
     );
+    assert!(fleet.stop().await);
+}
+
+/// One device of the simulator that is pushed to and does nothing.
+fn ignoring(device: &str, token: &str) -> String {
+    let (private_key, _) = fleet_simulator::new_device_key().unwrap();
+    format!(
+        "[[device]]\ndevice_id = \"{device}\"\nuser = \"{token}\"\nfcm_token = \"{token}\"\n\
+         private_key = \"{private_key}\"\nignores = true\n"
+    )
+}
+
+/// The tokens that were sent a push with this event, one for each that was delivered.
+async fn delivered(world: &World, event: &str) -> Vec<String> {
+    let facts = world.facts("push").await;
+    let delivered = facts.iter().filter(|push| push["event"] == event && push["error"].is_null());
+    let mut tokens: Vec<String> = delivered.map(|push| push["token"].as_str().unwrap().to_owned()).collect();
+    tokens.sort();
+    tokens
+}
+
+async fn is_resent(world: &World, id: ChallengeId) -> bool {
+    world.portal.outcome(id).await.unwrap().is_some_and(|outcome| outcome.attempts.iter().any(|a| a.resent))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_person_gets_one_re_send_and_every_device_is_told_when_the_challenge_is_called_off() {
+    let world =
+        World::new(&format!("{PEOPLE}\n{}{}", ignoring(DEVICE_1, "one"), ignoring(DEVICE_2, "two"))).await;
+    let mallory = world.app_user("mallory", &[(DEVICE_1, "one"), (DEVICE_2, "two")]).await;
+    let fleet = world.start(&ALL).await;
+    let id = world.ask(&world.portal.draft(mallory).answer_within(Duration::from_mins(1))).await;
+    until("both have it", || async { delivered(&world, "challenge").await == ["one", "two"] }).await;
+    world.portal.resend(id).await.unwrap();
+    until("both have it again", || async {
+        delivered(&world, "challenge").await == ["one", "one", "two", "two"]
+    })
+    .await;
+    until("its portal sees that", || async { is_resent(&world, id).await }).await;
+    world.portal.resend(id).await.unwrap();
+    world.portal.cancel(id).await.unwrap();
+    assert_eq!(world.outcome(id).await.reason, Some(Reason::CallerCanceled));
+    until("both are told", || async { delivered(&world, "ended").await == ["one", "two"] }).await;
+    until("that is noted", || async {
+        world.stored(id).await.is_some_and(|challenge| challenge.live.attempts[0].withdrawn)
+    })
+    .await;
+    assert_eq!(delivered(&world, "challenge").await.len(), 4, "the second wish was not due");
+    assert_eq!(fleet.count("mfa_push_resends_total", &["cause=\"asked\""]), 1);
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_device_whose_push_may_have_arrived_is_sent_it_once_more_and_the_other_is_not() {
+    let world =
+        World::new(&format!("{PEOPLE}\n{}{}", ignoring(DEVICE_1, "one"), ignoring(DEVICE_2, "two"))).await;
+    let mallory = world.app_user("mallory", &[(DEVICE_1, "one"), (DEVICE_2, "two")]).await;
+    let after_delivery = serde_json::json!({ "rules": [
+        { "place": "push", "fault": "error_after", "status": 503, "retry_after": "2s", "count": 1 },
+    ] });
+    world.faults(&after_delivery).await;
+    let fleet = world.start(&ALL).await;
+    let id = world.ask(&world.portal.draft(mallory).answer_within(Duration::from_secs(40))).await;
+    until("it is sent again", || async { delivered(&world, "challenge").await.len() == 3 }).await;
+    until("its portal sees that", || async { is_resent(&world, id).await }).await;
+    assert_eq!(fleet.count("mfa_push_resends_total", &["cause=\"unreached\""]), 1);
+    let struck = world.facts("push").await.into_iter().find(|push| !push["fault"].is_null()).unwrap();
+    let twice = struck["token"].as_str().unwrap();
+    let tokens = delivered(&world, "challenge").await;
+    assert_eq!(tokens.iter().filter(|token| *token == twice).count(), 2, "{tokens:?}");
+    world.portal.cancel(id).await.unwrap();
+    world.outcome(id).await;
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p5_an_app_that_only_polls_has_its_steps_time_before_the_phone_rings() {
+    let world = World::new(PEOPLE).await;
+    let device = NewDevice {
+        id: fleet_domain::DeviceId::parse(DEVICE_1).unwrap(),
+        alg: DeviceAlg::Es256,
+        public_key: vec![4; 65],
+        push_token: None,
+        totp: None,
+    };
+    let ivan = world.user("ivan", Channel::Push, vec![primary("+19195550101")], vec![device]).await;
+    let fleet = world.start(&ALL).await;
+    let draft = world
+        .portal
+        .draft(ivan)
+        .then_by(Channel::Push, Target::Primary, Some(Duration::from_secs(5)))
+        .then_by(Channel::Voice, Target::Primary, None);
+    let outcome = world.outcome(world.ask(&draft).await).await;
+    assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Approved, Some(Reason::OkKey)));
+    let [push, call] = outcome.attempts.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!(push.reason, Some(Reason::NoResponse));
+    assert!(call.reserved_at.since(push.reserved_at) >= Duration::from_secs(5), "{outcome:?}");
+    assert!(world.facts("push").await.is_empty());
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p10_while_fcm_fails_the_phone_follows_without_waiting_for_it() {
+    let world = World::new(PEOPLE).await;
+    let device = NewDevice {
+        id: fleet_domain::DeviceId::parse(DEVICE_1).unwrap(),
+        alg: DeviceAlg::Es256,
+        public_key: vec![4; 65],
+        push_token: Some(fleet_domain::PushToken::new("swarm-1".into())),
+        totp: None,
+    };
+    let judy = world.user("judy", Channel::Push, vec![primary("+19195550101")], vec![device]).await;
+    world
+        .faults(
+            &serde_json::json!({ "rules": [{ "place": "push", "fault": "error_before", "status": 503 }] }),
+        )
+        .await;
+    let fleet = world.start(&ALL).await;
+    let draft = world
+        .portal
+        .draft(judy)
+        .then_by(Channel::Push, Target::Primary, Some(Duration::from_secs(30)))
+        .then_by(Channel::Voice, Target::Primary, None);
+    let outcome = world.outcome(world.ask(&draft).await).await;
+    assert_eq!(outcome.reason, Some(Reason::OkKey));
+    let [push, call] = outcome.attempts.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!((push.reason, push.provider_code), (Some(Reason::PushUndeliverable), Some(503)));
+    assert!(call.reserved_at.since(push.ended_at.unwrap()) < Duration::from_secs(1));
+    assert_eq!(world.facts("push").await.len(), 1, "nobody waited to send it again");
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_of_two_devices_that_answer_at_the_same_moment_one_wins_and_the_other_is_told_so() {
+    const CHALLENGES: usize = 100;
+    let (phones, tokens) = ([App::new(DEVICE_1), App::new(DEVICE_2)], ["one", "two"]);
+    let world =
+        World::new(&format!("{PEOPLE}\n{}{}", ignoring(DEVICE_1, "one"), ignoring(DEVICE_2, "two"))).await;
+    let devices = phones.iter().zip(tokens).map(|(phone, token)| phone.enrolled(token)).collect();
+    let olga = world.user("olga", Channel::Push, Vec::new(), devices).await;
+    let fleet = world.start(&ALL).await;
+    let asking = (0..CHALLENGES).map(|_| async {
+        world.ask(&world.portal.draft(olga.clone()).answer_within(Duration::from_mins(2))).await
+    });
+    let ids = futures_util::future::join_all(asking).await;
+    let all = 2 * CHALLENGES;
+    until("every device has all of them", || async { delivered(&world, "challenge").await.len() == all })
+        .await;
+    let mut lost = Vec::new();
+    for id in ids {
+        let (first, second) = tokio::join!(phones[0].approve(&world, id), phones[1].approve(&world, id));
+        let mut answers = [(first, "two"), (second, "one")];
+        answers.sort();
+        let [((won, result), loser), ((refused, code), _)] = answers;
+        assert_eq!((won, result.as_str(), refused, code.as_str()), (200, "approved", 409, "ended"), "{id}");
+        assert_eq!(world.outcome(id).await.reason, Some(Reason::OkPush));
+        lost.push(loser.to_owned());
+    }
+    lost.sort();
+    println!("the first device won {} of {CHALLENGES}", lost.iter().filter(|loser| *loser == "two").count());
+    until("who lost is told", || async { delivered(&world, "ended").await == lost }).await;
     assert!(fleet.stop().await);
 }
 

@@ -1,6 +1,7 @@
 //! The workspace's own rules, and scenarios across services on real stores. One module per subject.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod app;
 mod by_code;
 mod by_phone;
 mod by_push;

@@ -269,6 +269,12 @@ impl World {
         self.scratch.sql(&clock).await;
     }
 
+    /// Where the gateway listens.
+    pub(crate) fn gateway_url(&self) -> &str {
+        let setting = self.environment.iter().find(|(name, _)| name == "FLEET_ENGINE__PUBLIC_URL");
+        setting.map_or("", |(_, url)| url.as_str())
+    }
+
     /// The challenge as it is stored.
     pub(crate) async fn stored(&self, id: ChallengeId) -> Option<Challenge> {
         let key = ChallengeKey { id, portal: PortalName::parse(PORTAL).unwrap() };

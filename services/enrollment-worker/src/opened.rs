@@ -288,6 +288,7 @@ pub(crate) fn read(delivery: &Delivery) -> Result<Asked, Invalid> {
         other @ (contracts::Message::ChallengeRequested(_)
         | contracts::Message::CancelRequested(_)
         | contracts::Message::CodeEntered(_)
+        | contracts::Message::ResendRequested(_)
         | contracts::Message::ChallengeResolved(_)
         | contracts::Message::ChallengeRefused(_)
         | contracts::Message::FraudReported(_)

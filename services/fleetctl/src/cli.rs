@@ -60,6 +60,9 @@ pub enum Command {
         #[arg(value_parser = parse_code, allow_hyphen_values = true, default_value = "-")]
         code: GivenCode,
     },
+    /// Have a challenge's push sent once more.
+    #[command(after_help = help::RESEND)]
+    Resend(OneChallenge),
     /// Show what has become of a challenge, as its portal sees it in Redis.
     #[command(after_help = help::OUTCOME)]
     Outcome(OutcomeArgs),

@@ -51,6 +51,11 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
             Ok(Exit::Done)
         }
         Command::Code { challenge, code } => code::run(&challenge, code, &sections).await,
+        Command::Resend(args) => {
+            let client = portal::connect(&args.portal, &args.access, &sections)?;
+            portal::resend(&client, args.id).await?;
+            Ok(Exit::Done)
+        }
         Command::Outcome(args) => outcome::run(&args, &sections, screen).await,
         Command::History { portal, id } => history::run(portal, id, &sections, screen).await,
         Command::Dead { act } => dead(act, &sections, screen).await,

@@ -121,6 +121,20 @@ Exit codes:
   69  a server is unavailable, or refuses
   78  a setting is missing or wrong";
 
+pub(crate) const RESEND: &str = "\
+Example:
+  fleetctl resend --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+
+A challenge has one re-send, whether the fleet or the person asks for it. Where it is not due (the challenge has ended, is not
+pushed yet, was sent twice, or has too little time left) nothing happens. `fleetctl history` shows whether it was asked for.
+
+Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS.
+
+Exit codes:
+   0  the request is on its way
+  69  a server is unavailable, or refuses
+  78  a setting is missing or wrong";
+
 pub(crate) const OUTCOME: &str = "\
 Examples:
   fleetctl outcome --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b

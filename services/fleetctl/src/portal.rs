@@ -80,6 +80,11 @@ pub(crate) async fn enter_code(
     client.enter_code(id, code).await.map_err(|error| client_error(&error))
 }
 
+/// Has a challenge's push sent once more.
+pub(crate) async fn resend(client: &PortalClient, id: ChallengeId) -> Result<(), Error> {
+    client.resend(id).await.map_err(|error| client_error(&error))
+}
+
 /// Asks for the challenge and follows it to its end; `heard` sees every change. Fails when there is no end in time.
 pub(crate) async fn follow(
     client: &PortalClient,

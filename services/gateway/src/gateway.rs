@@ -87,6 +87,8 @@ const fn effect_word(effect: &Effect) -> &'static str {
     match effect {
         Effect::Dial => "dial",
         Effect::Push => "push",
+        Effect::Resend => "resend",
+        Effect::Withdraw => "withdraw",
         Effect::HangUp { .. } => "hang_up",
     }
 }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use fleet_broker::{Delivery, Verdict};
-use fleet_domain::{AttemptState, Challenge, Device, Event, Step, User, owed};
+use fleet_domain::{
+    Attempt, AttemptState, Challenge, Device, DeviceId, Event, Step, User, has_resend_left, owed,
+};
 use fleet_engine::{Applied, Apply, Engine, Error};
 use fleet_lifecycle::{CrashPoint, crash_during, crash_point};
 use fleet_records::{Actor, Stored};
@@ -13,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::fcm::{Fcm, FcmError, Push};
 use crate::metrics::{PushMetrics, Resend};
-use crate::outcome;
+use crate::outcome::Sent;
 use crate::turn::{Turn, turn};
 
 /// How much longer than the sending itself an attempt is left alone: for its commits.
@@ -56,15 +58,20 @@ impl Dispatch {
     /// Carries on with a challenge as it was found.
     pub(crate) async fn carry_on(&self, stored: Stored, delivery: &Delivery) -> Result<Verdict, Error> {
         let patience = self.fcm.send_timeout() + COMMIT_MARGIN;
-        let event = match turn(&stored.challenge, delivery.redelivered, self.engine.now(), patience) {
-            Turn::Commit(event) => event,
-            Turn::Wait(wait) => return Ok(Verdict::RetryIn(wait)),
-            Turn::Nothing => return self.hand_over_owed(&stored).await,
-        };
+        match turn(&stored.challenge, delivery.redelivered, self.engine.now(), patience) {
+            Turn::Commit(event) => self.begin(stored, event, delivery).await,
+            Turn::Withdraw => self.withdraw(stored).await,
+            Turn::Wait(wait) => Ok(Verdict::RetryIn(wait)),
+            Turn::Nothing => self.hand_over_owed(&stored).await,
+        }
+    }
+
+    /// Commits that the push is about to be sent, and sends it if it was this commit that says so.
+    async fn begin(&self, stored: Stored, event: Event, delivery: &Delivery) -> Result<Verdict, Error> {
         let key = stored.challenge.key.clone();
         let apply = Apply::bulk(&key, Actor::Fleet).knowing(stored);
         match self.engine.apply(apply, |_| event.clone()).await? {
-            Applied::Changed { after, .. } => match sending(&after.challenge) {
+            Applied::Changed { after, .. } => match to_send(&after.challenge, &event) {
                 Some(attempt) => {
                     let devices = self.devices(&after.challenge).await?;
                     self.send(after, attempt, (devices, delivery)).await
@@ -76,58 +83,91 @@ impl Dispatch {
         }
     }
 
-    /// Sends the push of an attempt that was moved to `sending` for this process to send it.
+    /// Sends the push of an attempt that was committed for this process to send it.
     async fn send(
         &self,
         stored: Stored,
-        attempt: u8,
-        (devices, delivery): (Vec<Device>, &Delivery),
+        number: u8,
+        (mut devices, delivery): (Vec<Device>, &Delivery),
     ) -> Result<Verdict, Error> {
-        if !delivery.usable() {
+        let Some(attempt) = stored.challenge.attempt(number) else { return Ok(Verdict::Done) };
+        let is_first = attempt.rounds < 2;
+        if is_first && !delivery.usable() {
             // The broker has given the delivery to another process, which finds the attempt in `sending`.
             return Ok(Verdict::RetryIn(COMMIT_MARGIN));
         }
-        if stored.challenge.attempt(attempt).is_some_and(|attempt| attempt.rounds > 1) {
-            self.metrics.resent(Resend::Abandoned);
-        }
-        crash_point(CrashPoint::Committed);
-        let push = Push::new(&stored.challenge, self.engine.records().portal(&stored.challenge.key.portal));
-        let mut sends: FuturesUnordered<_> =
-            devices.iter().filter_map(|device| self.send_to(&push, device)).collect();
-        let mut errors = Vec::new();
-        let mut pushed = None;
-        // The first device that takes it makes the challenge `pushed`: a slow one must not hold that up.
-        while let Some(result) = sends.next().await {
-            match (result, &pushed) {
-                (Ok(()), None) => pushed = Some(self.settle(&stored, Event::Pushed { attempt }).await?),
-                (Ok(()), Some(_)) => {}
-                (Err(error), _) => errors.push(error),
+        let push =
+            Push::prompt(&stored.challenge, self.engine.records().portal(&stored.challenge.key.portal));
+        let mut sent = Sent { devices: devices.len(), failures: Vec::new() };
+        if !is_first {
+            if push.ttl_s(self.engine.now()).is_some() {
+                self.metrics.resent(cause(attempt));
+            }
+            if let Some(resend) = &attempt.resend {
+                devices.retain(|device| resend.devices.contains(&device.id));
             }
         }
-        let settled = if let Some(settled) = pushed {
-            settled
+        crash_point(CrashPoint::Committed);
+        let mut sends: FuturesUnordered<_> =
+            devices.iter().filter_map(|device| self.send_to(&push, device)).collect();
+        // An attempt that a device has taken before only gets its devices.
+        let mut settled =
+            matches!(attempt.state, AttemptState::Pushed | AttemptState::Opened).then(|| stored.clone());
+        // The first device that takes it makes the challenge `pushed`: a slow one must not hold that up.
+        while let Some((device, result)) = sends.next().await {
+            match result {
+                Ok(()) if settled.is_none() => {
+                    let devices = u8::try_from(sent.devices).unwrap_or(u8::MAX);
+                    settled = Some(self.settle(&stored, Event::Pushed { attempt: number, devices }).await?);
+                }
+                Ok(()) => {}
+                Err(error) => sent.failures.push((device, error)),
+            }
+        }
+        let random = fleet_keys::random_bytes();
+        let (before, event) = if let Some(settled) = settled {
+            (settled, sent.unreached(number, random).filter(|_| is_first))
         } else {
-            log_failure(&stored.challenge, attempt, devices.len(), &errors);
-            self.settle(&stored, outcome::failed(attempt, devices.len(), &errors)).await?
+            log_failure(&stored.challenge, number, &sent);
+            (stored, Some(sent.failed(number, random)))
         };
-        self.hand_over_owed(&settled).await
+        let settled = match event {
+            Some(event) => self.settle(&before, event).await?,
+            None => before,
+        };
+        self.come_back_or_hand_over(&settled, number).await
+    }
+
+    /// A re-send that waits for its time is brought by this very delivery.
+    async fn come_back_or_hand_over(&self, settled: &Stored, number: u8) -> Result<Verdict, Error> {
+        let challenge = &settled.challenge;
+        let live = challenge.attempt(number).filter(|attempt| challenge.is_open() && attempt.is_live());
+        match live.and_then(|attempt| attempt.resend.as_ref()) {
+            Some(resend) if has_resend_left(challenge, number) => {
+                Ok(Verdict::RetryIn(resend.not_before.since(self.engine.now())))
+            }
+            Some(_) | None => self.hand_over_owed(settled).await,
+        }
     }
 
     /// Reads the devices of the step.
     async fn devices(&self, challenge: &Challenge) -> Result<Vec<Device>, Error> {
-        let user = match &challenge.request.user {
-            Some(user) => self.engine.records().user(user).await?,
-            None => None,
-        };
-        Ok(devices_of(user, challenge))
+        Ok(devices_of(self.user(challenge).await?, challenge))
+    }
+
+    pub(crate) async fn user(&self, challenge: &Challenge) -> Result<Option<User>, Error> {
+        match &challenge.request.user {
+            Some(user) => Ok(self.engine.records().user(user).await?),
+            None => Ok(None),
+        }
     }
 
     /// `None` for a device that only polls.
-    fn send_to<'a>(
+    pub(crate) fn send_to<'a>(
         &'a self,
         push: &'a Push,
         device: &'a Device,
-    ) -> Option<impl Future<Output = Result<(), FcmError>> + 'a> {
+    ) -> Option<impl Future<Output = (DeviceId, Result<(), FcmError>)> + 'a> {
         let token = device.push_token.as_ref()?;
         Some(async move {
             let result = crash_during(CrashPoint::Posting, self.fcm.send(push, token)).await;
@@ -146,11 +186,11 @@ impl Dispatch {
                     }
                 }
             }
-            result
+            (device.id, result)
         })
     }
 
-    async fn settle(&self, stored: &Stored, event: Event) -> Result<Stored, Error> {
+    pub(crate) async fn settle(&self, stored: &Stored, event: Event) -> Result<Stored, Error> {
         let key = &stored.challenge.key;
         let apply = Apply::bulk(key, Actor::Provider).knowing(stored.clone());
         crash_point(CrashPoint::Posted);
@@ -163,7 +203,7 @@ impl Dispatch {
     }
 
     /// Hands over what is owed, a push of the next step too; then nothing is left to do for the delivery.
-    async fn hand_over_owed(&self, stored: &Stored) -> Result<Verdict, Error> {
+    pub(crate) async fn hand_over_owed(&self, stored: &Stored) -> Result<Verdict, Error> {
         for effect in owed(&stored.challenge) {
             self.engine.hand_over(&stored.challenge.key, &effect).await?;
         }
@@ -186,9 +226,28 @@ fn sending(challenge: &Challenge) -> Option<u8> {
     (attempt.state == AttemptState::Sending).then_some(attempt.number)
 }
 
-fn log_failure(challenge: &Challenge, attempt: u8, devices: usize, errors: &[FcmError]) {
-    let challenge = &challenge.key;
-    if let Some(cause) = outcome::telling(errors) {
+/// The attempt whose push the event has let this process send. An overdue challenge has ended by it instead.
+fn to_send(challenge: &Challenge, event: &Event) -> Option<u8> {
+    if let Event::Resend { attempt } = event {
+        return challenge.is_open().then_some(*attempt);
+    }
+    sending(challenge)
+}
+
+/// Why it is sent once more.
+const fn cause(attempt: &Attempt) -> Resend {
+    if attempt.resend.is_some() {
+        Resend::Unreached
+    } else if attempt.resend_asked {
+        Resend::Asked
+    } else {
+        Resend::Abandoned
+    }
+}
+
+fn log_failure(challenge: &Challenge, attempt: u8, sent: &Sent) {
+    let (challenge, devices) = (&challenge.key, sent.devices);
+    if let Some(cause) = sent.telling() {
         tracing::warn!(%challenge, attempt, devices, %cause, "no device took the push");
     } else {
         tracing::debug!(%challenge, attempt, devices, "no device has a push token");

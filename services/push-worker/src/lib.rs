@@ -10,6 +10,7 @@ mod metrics;
 mod outcome;
 mod settings;
 mod turn;
+mod withdrawal;
 
 use fleet_broker::Queue;
 use fleet_domain::Channel;

@@ -9,23 +9,23 @@ use fleet_telemetry::{
 
 use crate::fcm::FcmError;
 
-/// Why a push was sent once more.
+/// Why a challenge's push was sent once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resend {
-    /// FCM was away or failed.
-    Refused,
-    /// FCM had refused the access token.
-    NewAccessToken,
+    /// It may not have reached some devices.
+    Unreached,
     /// Whoever had begun to send it was gone.
     Abandoned,
+    /// The person asked for it.
+    Asked,
 }
 
 impl Resend {
     const fn label(self) -> &'static str {
         match self {
-            Self::Refused => "refused",
-            Self::NewAccessToken => "new_access_token",
+            Self::Unreached => "unreached",
             Self::Abandoned => "abandoned",
+            Self::Asked => "asked",
         }
     }
 }
@@ -34,6 +34,7 @@ impl Resend {
 #[derive(Clone)]
 pub(crate) struct PushMetrics {
     sends: IntCounterVec,
+    withdrawals: IntCounterVec,
     /// The one result that is counted thousands of times a second.
     accepted: IntCounter,
     seconds: Histogram,
@@ -46,7 +47,7 @@ impl PushMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let sends = metrics.counter(
             "mfa_push_sends_total",
-            "Pushes, each to one device, by result: accepted, or why not. A re-send counts again.",
+            "Pushes that ask for an answer, each to one device, by result: accepted, or why not. Each try counts.",
             &["result"],
         );
         let seconds: HistogramVec = metrics.histogram(
@@ -63,11 +64,16 @@ impl PushMetrics {
         Self {
             accepted: sends.with_label_values(&["accepted"]),
             sends,
+            withdrawals: metrics.counter(
+                "mfa_push_withdrawals_total",
+                "Pushes that take a prompt back, each to one device, by result: accepted, or why not. None is sent again.",
+                &["result"],
+            ),
             seconds: seconds.with_label_values::<&str>(&[]),
             resends: metrics.counter(
                 "mfa_push_resends_total",
-                "Pushes sent once more, under the same collapse id: refused by a push service that was away or failed, \
-                 with a new access token, or abandoned by whoever had begun to send them.",
+                "Challenges whose push was sent once more, under the same collapse id: it may not have reached some devices \
+                 (unreached), whoever had begun to send it was gone (abandoned), or the person asked for it (asked).",
                 &["cause"],
             ),
             retired: retired.with_label_values::<&str>(&[]),
@@ -79,18 +85,20 @@ impl PushMetrics {
         }
     }
 
-    /// A request and what came of it.
-    pub(crate) fn sent(&self, result: Result<(), FcmError>, took: Duration) {
+    /// A request and what came of it; `is_prompt` where it asked for an answer.
+    pub(crate) fn sent(&self, is_prompt: bool, result: Result<(), FcmError>, took: Duration) {
         self.seconds.observe(took.as_secs_f64());
         match result {
-            Ok(()) => self.accepted.inc(),
-            Err(error) => self.not_sent(error),
+            Ok(()) if is_prompt => self.accepted.inc(),
+            Ok(()) => self.withdrawals.with_label_values(&["accepted"]).inc(),
+            Err(error) => self.not_sent(is_prompt, error),
         }
     }
 
     /// A push that was not taken, or not even sent.
-    pub(crate) fn not_sent(&self, why: FcmError) {
-        self.sends.with_label_values(&[why.label()]).inc();
+    pub(crate) fn not_sent(&self, is_prompt: bool, why: FcmError) {
+        let counter = if is_prompt { &self.sends } else { &self.withdrawals };
+        counter.with_label_values(&[why.label()]).inc();
     }
 
     pub(crate) fn resent(&self, why: Resend) {

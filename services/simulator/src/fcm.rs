@@ -89,7 +89,9 @@ fn accept(
     if let Some(fault) = fault {
         return Err(FcmError::Refused(fault));
     }
-    if let (Some(device), false) = (device, message.validate_only) {
+    // A withdrawal asks nobody for anything.
+    let asks = message.data("event") != Some("ended");
+    if let (Some(device), true) = (device, asks && !message.validate_only) {
         app::wake(world, device, message.data("portal"), message.data("challenge_id"));
     }
     Ok(name)

@@ -124,7 +124,7 @@ pub enum Queue {
     ChallengeTotp,
     /// Codes that people type into portals.
     ChallengeCode,
-    /// Portals' cancels.
+    /// Portals' cancels and re-sends.
     Control,
     /// Calls to be placed.
     VoiceDial,
@@ -200,7 +200,7 @@ impl Queue {
             | Self::ChallengeDefault
             | Self::ChallengeTotp
             | Self::ChallengeCode => (Exchange::Requests, self.name()),
-            Self::Control => (Exchange::Requests, "control.cancel"),
+            Self::Control => (Exchange::Requests, "control.*"),
             Self::Enrollment => (Exchange::Requests, "enrollment.*"),
             Self::VoiceDial | Self::VoiceHangup | Self::PushSend | Self::TestEnded => {
                 (Exchange::Internal, self.name())

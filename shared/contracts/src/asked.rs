@@ -105,6 +105,15 @@ pub struct CancelRequest {
     pub challenge_id: ChallengeId,
 }
 
+/// Has a challenge's push sent once more: `data` of `mfa.challenge.resend_requested.v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResendRequest {
+    /// The challenge.
+    #[serde(with = "Text::<ChallengeId>")]
+    pub challenge_id: ChallengeId,
+}
+
 fn is_empty(context: &Context) -> bool {
     *context == Context::default()
 }
@@ -324,6 +333,15 @@ impl CodeEntered {
 }
 
 impl CancelRequest {
+    pub(crate) const FIELDS: &[&str] = &["challenge_id"];
+
+    pub(crate) fn read(data: &RawValue) -> Result<Self, Fault> {
+        let object = Object::read(data.get(), "data")?.only(Self::FIELDS)?;
+        Ok(Self { challenge_id: object.required("challenge_id")? })
+    }
+}
+
+impl ResendRequest {
     pub(crate) const FIELDS: &[&str] = &["challenge_id"];
 
     pub(crate) fn read(data: &RawValue) -> Result<Self, Fault> {

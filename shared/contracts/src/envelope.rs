@@ -8,7 +8,7 @@ use schemars::{Schema, json_schema};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::asked::{CancelRequest, ChallengeRequest, CodeEntered};
+use crate::asked::{CancelRequest, ChallengeRequest, CodeEntered, ResendRequest};
 use crate::enrollment::{EnrollmentChanged, EnrollmentContinue, EnrollmentRefusedEvent, EnrollmentRequest};
 use crate::form::{Form, JsonContent, Label, OptionalText, SpecVersion, Traceparent};
 use crate::invalid::{Fault, Invalid};
@@ -76,6 +76,8 @@ event_types! {
     CancelRequested(CancelRequest, CancelRequest) = "mfa.challenge.cancel_requested.v1",
     /// A person has typed a code into the portal.
     CodeEntered(CodeEntered, CodeEntered) = "mfa.challenge.code_entered.v1",
+    /// A portal has a challenge's push sent once more.
+    ResendRequested(ResendRequest, ResendRequest) = "mfa.challenge.resend_requested.v1",
     /// A challenge has ended.
     ChallengeResolved(Box<Resolved>, Resolved) = "mfa.challenge.resolved.v1",
     /// A request was refused before a challenge existed.
@@ -114,6 +116,7 @@ impl EventType {
             Self::ChallengeRequested
             | Self::CancelRequested
             | Self::CodeEntered
+            | Self::ResendRequested
             | Self::EnrollmentRequested
             | Self::EnrollmentContinued
             | Self::TestEnded
@@ -243,6 +246,7 @@ fn read_data(event_type: EventType, data: &RawValue) -> Result<Message, Fault> {
         EventType::ChallengeRequested => Message::ChallengeRequested(ChallengeRequest::read(data)?),
         EventType::CancelRequested => Message::CancelRequested(CancelRequest::read(data)?),
         EventType::CodeEntered => Message::CodeEntered(CodeEntered::read(data)?),
+        EventType::ResendRequested => Message::ResendRequested(ResendRequest::read(data)?),
         EventType::ChallengeResolved => Message::ChallengeResolved(Box::new(told::read(data)?)),
         EventType::ChallengeRefused => Message::ChallengeRefused(told::read(data)?),
         EventType::FraudReported => Message::FraudReported(told::read(data)?),

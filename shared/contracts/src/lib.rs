@@ -13,11 +13,13 @@ mod owed;
 mod schemas;
 mod told;
 
-pub use asked::{CancelRequest, ChallengeRequest, CodeEntered, NumberMatch, OneTimeCode, WorkflowStep};
+pub use asked::{
+    CancelRequest, ChallengeRequest, CodeEntered, NumberMatch, OneTimeCode, ResendRequest, WorkflowStep,
+};
 pub use enrollment::{
-    BoxText, EnrolledPhone, EnrolledReport, EnrollmentChanged, EnrollmentContinue, EnrollmentOutcome,
-    EnrollmentRefusedEvent, EnrollmentRequest, KeyId, MethodReport, PhoneReport, Proof, Sealed, SecretAnswer,
-    SecretPhone, Secrets, TestReport, With,
+    ActivationReport, BoxText, DeviceReport, EnrolledApp, EnrolledPhone, EnrolledReport, EnrollmentChanged,
+    EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent, EnrollmentRequest, KeyId, MethodReport,
+    PhoneReport, Proof, Sealed, SecretAnswer, SecretPhone, Secrets, TestReport, With,
 };
 pub use envelope::{Envelope, Event, EventType, FLEET_SOURCE, Message, event_id, parse};
 pub use invalid::Invalid;

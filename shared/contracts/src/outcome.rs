@@ -110,6 +110,9 @@ pub struct AttemptReport {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u16")]
     pub sip_status: Option<u16>,
+    /// Whether the push was sent once more; absent where it was not.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub resent: bool,
     /// When its place was kept.
     #[serde(with = "Text::<Timestamp>")]
     pub reserved_at: Timestamp,
@@ -268,6 +271,7 @@ impl AttemptReport {
             reason: attempt.reason,
             provider_code: attempt.provider_code,
             sip_status: attempt.sip,
+            resent: attempt.channel == Channel::Push && attempt.rounds > 1,
             reserved_at: challenge.time_of(attempt.reserved_ms),
             placed_at: time(attempt.placed_ms),
             ringing_at: time(attempt.ringing_ms),

@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
-use crate::asked::{CancelRequest, ChallengeRequest, CodeEntered};
+use crate::asked::{CancelRequest, ChallengeRequest, CodeEntered, ResendRequest};
 use crate::enrollment::{
     EnrollmentChanged, EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent, EnrollmentRequest,
     Secrets,
@@ -21,6 +21,7 @@ pub fn schemas() -> Vec<(&'static str, String)> {
         (data_file(EventType::ChallengeRequested), of::<ChallengeRequest>()),
         (data_file(EventType::CancelRequested), of::<CancelRequest>()),
         (data_file(EventType::CodeEntered), of::<CodeEntered>()),
+        (data_file(EventType::ResendRequested), of::<ResendRequest>()),
         (data_file(EventType::ChallengeResolved), of::<Resolved>()),
         (data_file(EventType::ChallengeRefused), of::<ChallengeRefused>()),
         (data_file(EventType::FraudReported), of::<FraudReported>()),
@@ -44,6 +45,7 @@ const fn data_file(event_type: EventType) -> &'static str {
         EventType::ChallengeRequested => "challenge-request.json",
         EventType::CancelRequested => "cancel-request.json",
         EventType::CodeEntered => "code-entered.json",
+        EventType::ResendRequested => "resend-request.json",
         EventType::ChallengeResolved => "resolved.json",
         EventType::ChallengeRefused => "challenge-refused.json",
         EventType::FraudReported => "fraud-reported.json",

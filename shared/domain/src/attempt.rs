@@ -3,11 +3,16 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::ids::DeviceId;
 use crate::time::Timestamp;
 use crate::words::{AttemptState, CallerIdStep, Channel, Command, Reason};
 
 /// One attempt to reach the person. Times are milliseconds since the challenge was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them can hold together"
+)]
 pub struct Attempt {
     /// Its number within the challenge, from 1.
     #[n(0)]
@@ -81,9 +86,35 @@ pub struct Attempt {
     #[n(22)]
     #[cbor(default)]
     pub has_next_caller_id: bool,
-    /// What was typed where a code is awaited; `None` where nothing was.
+    /// How many devices may show the push, or poll for it; 0 while that is not known.
+    #[n(23)]
+    #[cbor(default)]
+    pub devices: u8,
+    /// Whether the devices that did not answer were told that it is over.
+    #[n(24)]
+    #[cbor(default)]
+    pub withdrawn: bool,
+    /// Whether the person asked for the push once more.
+    #[n(25)]
+    #[cbor(default)]
+    pub resend_asked: bool,
+    /// The re-send that the push service's failure calls for; `None` where there was none.
     #[n(26)]
+    pub resend: Option<Resend>,
+    /// What was typed where a code is awaited; `None` where nothing was.
+    #[n(27)]
     pub codes: Option<Codes>,
+}
+
+/// A push that is to be sent once more, or was.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Resend {
+    /// Before this time the push service is left alone.
+    #[n(0)]
+    pub not_before: Timestamp,
+    /// The devices that it may not have reached.
+    #[n(1)]
+    pub devices: Vec<DeviceId>,
 }
 
 /// What was typed where a code is awaited. The codes themselves are not kept.
@@ -172,6 +203,10 @@ impl Attempt {
             talk: None,
             has_next_caller_id: false,
             codes: None,
+            devices: 0,
+            withdrawn: false,
+            resend_asked: false,
+            resend: None,
         }
     }
 

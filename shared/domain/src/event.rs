@@ -2,6 +2,7 @@
 //! before; an event carries only the findings.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::attempt::CallerId;
@@ -174,13 +175,33 @@ pub enum Event {
         /// keeps watch instead.
         check_after: Option<Duration>,
     },
-    /// The push is about to be sent once more, under the same collapse id.
+    /// The push is about to be sent once more, under the same collapse id: only whoever commits this may do so.
     Resend {
         /// The attempt.
         attempt: u8,
     },
+    /// The person asks for the push once more.
+    ResendAsked,
     /// The push service took the push for at least one device.
     Pushed {
+        /// The attempt.
+        attempt: u8,
+        /// How many devices it was put to, those that only poll among them.
+        devices: u8,
+    },
+    /// The push may not have reached some devices, and may fare better later.
+    Unreached {
+        /// The attempt.
+        attempt: u8,
+        /// Which devices.
+        devices: Vec<DeviceId>,
+        /// The pause that the push service is to be given.
+        again_after: Duration,
+        /// The provider's HTTP status or code.
+        provider_code: Option<u32>,
+    },
+    /// There was nothing to send: every device only polls.
+    OnlyListed {
         /// The attempt.
         attempt: u8,
     },
@@ -193,6 +214,8 @@ pub enum Event {
         /// The provider's HTTP status or code.
         provider_code: Option<u32>,
     },
+    /// The devices that did not answer were told that the challenge is over.
+    Withdrawn,
     /// The app shows the challenge.
     Opened,
     /// A device answered, with a valid signature.
@@ -244,8 +267,12 @@ impl Event {
             Self::HangUpSent { .. } => "hang_up_sent",
             Self::Send { .. } => "send",
             Self::Resend { .. } => "resend",
+            Self::ResendAsked => "resend_asked",
             Self::Pushed { .. } => "pushed",
+            Self::Unreached { .. } => "unreached",
+            Self::OnlyListed { .. } => "only_listed",
             Self::PushFailed { .. } => "push_failed",
+            Self::Withdrawn => "withdrawn",
             Self::Opened => "opened",
             Self::Decided { .. } => "decided",
             Self::Halt { .. } => "halt",

@@ -26,18 +26,19 @@ mod user;
 mod words;
 
 pub use advice::Offer;
-pub use attempt::{Attempt, CallerId, CodeTry, Codes, Talk, rank};
+pub use attempt::{Attempt, CallerId, CodeTry, Codes, Resend, Talk, rank};
 pub use caller_id::{
     CallerIdFinding, CallerIds, PlannedCallerId, UsedCallerId, plan_caller_id, used_caller_ids,
 };
 pub use challenge::{Challenge, End, Live, Unreadable};
 pub use enrollment::{
-    Account, Answers, Authority, COLLECT_ENROLLMENT, Change, DevicesOut, Enrollment, EnrollmentAsk,
-    EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive, EnrollmentPolicy, EnrollmentReason,
-    EnrollmentRefused, EnrollmentRequest, EnrollmentResult, EnrollmentState, Flaw, LEAST_TEST, LineType,
-    MAX_TESTS, NewTest, NextStep, OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenPhone, Shown,
-    StandingChange, StoredAnswer, Test, TestPlan, Wanted, allows_recovery, authority, open_enrollment,
-    owed_enrollment, proves, step_enrollment, test_challenge,
+    ACTIVATION, Account, ActivatedDevice, Activation, Answers, Authority, COLLECT_ENROLLMENT, Change,
+    DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive,
+    EnrollmentPolicy, EnrollmentReason, EnrollmentRefused, EnrollmentRequest, EnrollmentResult,
+    EnrollmentState, Flaw, LEAST_TEST, LineType, MAX_CODES, MAX_TESTS, MistypedCode, NewTest, NextStep,
+    OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenApp, SeenPhone, Shown, StandingChange, StoredAnswer,
+    Test, TestPlan, TypedCode, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
+    step_enrollment, test_challenge,
 };
 pub use event::{CodeVerdict, Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;
@@ -56,7 +57,8 @@ pub use questions::{
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
 pub use step::{
     CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES,
-    Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, question, step,
+    PUSH_ANSWER, Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, has_resend_left,
+    push_ttl_s, question, step,
 };
 pub use time::Timestamp;
 pub use user::{Device, Phone, PushToken, User};

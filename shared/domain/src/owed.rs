@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::attempt::Attempt;
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, End};
+use crate::step::is_resend_asked;
 use crate::time::Timestamp;
 use crate::words::{AttemptState, Channel};
 
@@ -16,6 +17,10 @@ pub enum Effect {
     Dial,
     /// Send the push of the current step.
     Push,
+    /// Send the push of the live attempt once more: the person asked for it.
+    Resend,
+    /// Tell the devices that did not answer that the challenge is over.
+    Withdraw,
     /// End a call that nobody waits for any more.
     HangUp {
         /// The attempt.
@@ -45,6 +50,13 @@ pub fn owed(challenge: &Challenge) -> Vec<Effect> {
             Channel::Totp => None,
         });
     }
+    if is_resend_asked(challenge) {
+        effects.push(Effect::Resend);
+    }
+    let (end, answer_by) = (challenge.live.end.as_ref(), challenge.request.answer_by);
+    if challenge.live.attempts.iter().any(|attempt| stale_push(attempt, end, answer_by)) {
+        effects.push(Effect::Withdraw);
+    }
     for attempt in &challenge.live.attempts {
         if let Some(sid) = unwanted_call(attempt, challenge.is_open()) {
             effects.push(Effect::HangUp { attempt: attempt.number, sid: sid.clone() });
@@ -58,6 +70,15 @@ pub(crate) fn unwanted_call(attempt: &Attempt, is_open: bool) -> Option<&String>
     let fenced = attempt.state == AttemptState::Superseded;
     let unwanted = fenced || (!is_open && attempt.may_ring());
     attempt.sid.as_ref().filter(|_| unwanted && !attempt.hang_up_sent)
+}
+
+/// Whether devices may still show the push of an attempt whose challenge has ended so, and were not told. Not where the
+/// time was over: the push has lived no longer.
+pub(crate) fn stale_push(attempt: &Attempt, end: Option<&End>, answer_by: Timestamp) -> bool {
+    end.is_some_and(|end| {
+        let answered = u8::from(end.device.is_some());
+        !attempt.withdrawn && attempt.devices > answered && end.at < answer_by
+    })
 }
 
 /// A change to the row that keeps watch over one attempt.

@@ -2,26 +2,29 @@
 //!
 //! An event that comes when the time for the answer is over expires the challenge, whatever else it says;
 //! on an ended challenge only late facts count (a call's id, its end, its length). Calls are in
-//! `step/voice.rs`, what is keyed in them in `step/dialogue.rs`, pushes in `step/push.rs`, codes in `step/code.rs`.
+//! `step/voice.rs`, what is keyed in them in `step/dialogue.rs`, pushes in `step/push.rs` and `step/resend.rs`, codes in
+//! `step/code.rs`.
 
 mod caller_id;
 mod code;
 mod dialogue;
 mod push;
+mod resend;
 mod voice;
 
 use core::time::Duration;
 
 use crate::attempt::Attempt;
-use crate::challenge::{Challenge, End};
+use crate::challenge::{Challenge, End, Live};
 use crate::event::Event;
 use crate::ids::DeviceId;
-use crate::owed::unwanted_call;
+use crate::owed::{stale_push, unwanted_call};
 use crate::request::Step;
 use crate::time::Timestamp;
 use crate::words::{Assurance, AttemptState, Channel, Reason};
 
-/// How long a call that was told to end, or should have ended, is given before it is looked up.
+/// How long a call that was told to end, or should have ended, is given before it is looked up; and how long a
+/// withdrawal that is owed goes unheard of before it is asked for again.
 pub const HANG_UP_CHECK: Duration = Duration::from_secs(10);
 /// How long an unclear attempt waits for a callback before its call is looked for.
 pub const UNKNOWN_CHECK: Duration = Duration::from_secs(8);
@@ -52,6 +55,9 @@ pub const MAX_TRIES: u8 = 3;
 
 pub(crate) use code::await_code;
 pub use dialogue::{Question, question};
+pub use push::{PUSH_ANSWER, push_ttl_s};
+pub use resend::has_resend_left;
+pub(crate) use resend::is_resend_asked;
 
 /// Why an event changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -91,20 +97,23 @@ pub fn step(challenge: &Challenge, event: &Event, now: Timestamp) -> Result<Chal
     if let (Err(refused), false) = (applied, overdue) {
         return Err(refused);
     }
-    watch_hang_ups(challenge, &mut next, now);
+    watch_what_is_owed(challenge, &mut next, now);
     next.version += 1;
     Ok(next)
 }
 
-/// A hang-up that has become owed is looked after, whatever made it so: the message that asks for it may get
-/// lost.
-fn watch_hang_ups(before: &Challenge, next: &mut Challenge, now: Timestamp) {
-    let owed =
-        |challenge: &Challenge, attempt: &Attempt| unwanted_call(attempt, challenge.is_open()).is_some();
-    let is_open = next.is_open();
-    for attempt in &mut next.live.attempts {
-        let was = before.attempt(attempt.number).is_some_and(|earlier| owed(before, earlier));
-        if unwanted_call(attempt, is_open).is_some() && !(was && attempt.check_at.is_some()) {
+/// A hang-up or a withdrawal that has become owed is looked after, whatever made it so: the message that asks for it
+/// may get lost.
+fn watch_what_is_owed(before: &Challenge, next: &mut Challenge, now: Timestamp) {
+    let owes = |attempt: &Attempt, end: Option<&End>| {
+        let answer_by = before.request.answer_by;
+        unwanted_call(attempt, end.is_none()).is_some() || stale_push(attempt, end, answer_by)
+    };
+    let Live { end, attempts, .. } = &mut next.live;
+    for attempt in attempts {
+        let earlier = before.attempt(attempt.number);
+        let was = earlier.is_some_and(|earlier| owes(earlier, before.live.end.as_ref()));
+        if owes(attempt, end.as_ref()) && !(was && attempt.check_at.is_some()) {
             attempt.check_at = Some(now.plus(HANG_UP_CHECK));
         }
     }
@@ -131,8 +140,12 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         | Event::HangUpSent { .. } => voice::apply(next, event, now),
         Event::Send { .. }
         | Event::Resend { .. }
+        | Event::ResendAsked
         | Event::Pushed { .. }
+        | Event::Unreached { .. }
+        | Event::OnlyListed { .. }
         | Event::PushFailed { .. }
+        | Event::Withdrawn
         | Event::Opened
         | Event::Decided { .. } => push::apply(next, event, now),
         Event::CodeEntered { attempt, id } => code::entered(next, *attempt, *id),
@@ -146,8 +159,9 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
 
 /// An attempt is due to be looked at, and what there is to do needs no look at the provider.
 fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused> {
-    let open = next.is_open();
-    let more_steps = has_next_step(next, now);
+    let (open, more_steps) = (next.is_open(), has_next_step(next, now));
+    let may_resend = has_resend_left(next, number);
+    let time_is_over = now >= next.request.answer_by;
     let attempt = find(next, number)?;
     if attempt.check_at.is_none_or(|at| at > now) {
         return Err(Refused::NotDue);
@@ -164,7 +178,7 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
             attempt.check_at = Some(now.plus(UNKNOWN_CHECK));
         }
         // Whoever was sending it has gone: it may be sent once more, under the same collapse id.
-        AttemptState::Sending if open && attempt.rounds < 2 => {
+        AttemptState::Sending if open && may_resend => {
             attempt.state = AttemptState::Reserved;
             attempt.check_at = Some(now.plus(RESERVED_CHECK));
             attempt.looks = 0;
@@ -176,21 +190,19 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
             attempt.state = AttemptState::PushFailed;
             attempt.check_at = None;
         }
-        AttemptState::Pushed | AttemptState::PushFailed | AttemptState::Opened if open && more_steps => {
+        // Whoever has typed a code is asked by nothing else any more.
+        AttemptState::Pushed
+        | AttemptState::PushFailed
+        | AttemptState::Opened
+        | AttemptState::AwaitingCode
+            if open && more_steps && attempt.codes.is_none() =>
+        {
             end_attempt(next, number, Reason::NoResponse, now);
         }
-        // Whoever has typed something is asked by nothing else any more.
-        AttemptState::AwaitingCode if open && more_steps && attempt.codes.is_none() => {
-            end_attempt(next, number, Reason::NoResponse, now);
-        }
-        // Its end was not heard of: it is owed again, so that it is told once more.
-        AttemptState::Superseded if attempt.sid.is_some() && attempt.looks < HANG_UPS_AGAIN => {
-            attempt.looks += 1;
-            attempt.hang_up_sent = false;
-            attempt.check_at = None;
-        }
-        AttemptState::Superseded => {
-            attempt.hang_up_sent = attempt.sid.is_some();
+        AttemptState::Superseded => end_again(attempt),
+        // Its withdrawal was not heard of: it is owed still, as long as it is of any use.
+        AttemptState::Ended => {
+            attempt.withdrawn |= time_is_over;
             attempt.check_at = None;
         }
         AttemptState::Unknown
@@ -203,10 +215,19 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
         | AttemptState::Pushed
         | AttemptState::PushFailed
         | AttemptState::Opened
-        | AttemptState::AwaitingCode
-        | AttemptState::Ended => attempt.check_at = None,
+        | AttemptState::AwaitingCode => attempt.check_at = None,
     }
     Ok(())
+}
+
+/// The end of a fenced call was not heard of: it is owed again, so that it is told once more.
+fn end_again(attempt: &mut Attempt) {
+    let is_owed = attempt.sid.is_some() && attempt.looks < HANG_UPS_AGAIN;
+    if is_owed {
+        attempt.looks += 1;
+    }
+    attempt.hang_up_sent = attempt.sid.is_some() && !is_owed;
+    attempt.check_at = None;
 }
 
 /// The live or dead attempt with this number.

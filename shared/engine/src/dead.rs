@@ -87,8 +87,8 @@ impl<H: Hands> Ending<'_, H> {
             Message::DialOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Dial).await,
             Message::SendOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Push).await,
             Message::HangUpOwed(work) => self.settle(delivery, &work, |_| false).await,
-            // Its request is looked at by the sweep of every enrollment-worker.
-            Message::TestEnded(_) => Ok(Verdict::Done),
+            // A challenge goes on without its re-send. The end of a test is found by the sweep of every enrollment-worker.
+            Message::ResendRequested(_) | Message::TestEnded(_) => Ok(Verdict::Done),
             // Handlers of their own queue give these up: RabbitMQ does not dead-letter them.
             Message::EnrollmentRequested(_) | Message::EnrollmentContinued(_) => {
                 Ok(parked("dead_enrollment"))

@@ -15,7 +15,9 @@ impl Engine {
         let owed = Owed::from(key.clone());
         match effect {
             Effect::Dial => self.owe(key, Queue::VoiceDial, contracts::Message::DialOwed(owed)).await,
-            Effect::Push => self.owe(key, Queue::PushSend, contracts::Message::SendOwed(owed)).await,
+            Effect::Push | Effect::Resend | Effect::Withdraw => {
+                self.owe(key, Queue::PushSend, contracts::Message::SendOwed(owed)).await
+            }
             Effect::HangUp { .. } => {
                 self.owe(key, Queue::VoiceHangup, contracts::Message::HangUpOwed(owed)).await
             }

@@ -42,6 +42,7 @@ fn read_owed(body: &[u8]) -> Result<ChallengeKey, Verdict> {
             other @ (Message::ChallengeRequested(_)
             | Message::CancelRequested(_)
             | Message::CodeEntered(_)
+            | Message::ResendRequested(_)
             | Message::ChallengeResolved(_)
             | Message::ChallengeRefused(_)
             | Message::FraudReported(_)

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod activation;
 mod answer;
 mod bcrypt;
 mod device;
@@ -8,6 +9,7 @@ mod enrollment;
 mod error;
 mod foreign_hash;
 mod imported_pin;
+mod jwk;
 mod jws;
 mod keys;
 mod outcome;
@@ -16,6 +18,7 @@ mod seal;
 mod settings;
 mod totp;
 
+pub use activation::ActivationSecret;
 pub use answer::AnswerHash;
 pub use device::{DeviceAlg, verify_device};
 pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256, hmac_sha256_base64, sha256, sha256_hex};
@@ -25,6 +28,7 @@ pub use enrollment::{
 };
 pub use error::Error;
 pub use foreign_hash::InvalidPinHash;
+pub use jwk::DeviceKey;
 pub use jws::{Jws, JwsHeader};
 pub use keys::Keys;
 pub use outcome::{new_signing_key, verify_outcome};

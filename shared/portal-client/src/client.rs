@@ -82,6 +82,13 @@ impl PortalClient {
         self.publisher.publish(message.map_err(Error::Invalid)?).await.map_err(Error::NotConfirmed)
     }
 
+    /// Has the challenge's push sent once more, and returns once RabbitMQ has stored that. A challenge has one re-send;
+    /// asked for when it is not due, nothing happens.
+    pub async fn resend(&self, id: ChallengeId) -> Result<(), Error> {
+        let message = draft::resend(self.portal(), id, self.clock.now()).map_err(Error::Invalid)?;
+        self.publisher.publish(message).await.map_err(Error::NotConfirmed)
+    }
+
     /// The outcome as it is now. `None` means "not known yet", never denied or approved.
     pub async fn outcome(&self, id: ChallengeId) -> Result<Option<Outcome>, Error> {
         match self.watcher.get(self.portal(), id).await {

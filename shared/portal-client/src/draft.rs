@@ -130,6 +130,13 @@ pub(crate) fn code(
     request("challenge.code", &Event::new(event_id, &source(portal), now, message))
 }
 
+/// The message that has a push sent once more.
+pub(crate) fn resend(portal: &PortalName, id: ChallengeId, now: Timestamp) -> Result<Message, Invalid> {
+    let resend = fleet_contracts::ResendRequest { challenge_id: id };
+    let message = fleet_contracts::Message::ResendRequested(resend);
+    request("control.resend", &Event::new(format!("{id}/resend"), &source(portal), now, message))
+}
+
 pub(crate) fn source(portal: &PortalName) -> String {
     format!("/portals/{portal}")
 }

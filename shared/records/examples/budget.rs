@@ -79,7 +79,7 @@ async fn one(records: &Records, clock: &Clock) -> anyhow::Result<()> {
     let device = DeviceId::from_uuid(uuid::Uuid::from_u128(1));
     for (event, word, lane) in [
         (Event::Send { check_after: None }, "send", Lane::Bulk),
-        (Event::Pushed { attempt: 1 }, "pushed", Lane::Bulk),
+        (Event::Pushed { attempt: 1, devices: 1 }, "pushed", Lane::Bulk),
         (Event::Decided { device, decision }, "decided", Lane::Urgent),
     ] {
         let after = step(&stored.challenge, &event, clock.now())?;

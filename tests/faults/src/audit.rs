@@ -88,7 +88,7 @@ pub(crate) async fn audit(site: &Site, people: &[Person], seen: &[Seen]) -> anyh
             Some(found) => {
                 findings.judge(seen, person, &found);
                 audited.extend(found.calls(seen.id));
-                pushed_to.insert((seen.id, person.push_token()));
+                pushed_to.extend(person.push_tokens().map(|token| (seen.id, token)));
             }
         }
     }
@@ -240,9 +240,7 @@ impl Findings {
         pushed_to: &BTreeSet<(ChallengeId, String)>,
     ) -> anyhow::Result<()> {
         let mut pushes: BTreeMap<(ChallengeId, String), u32> = BTreeMap::new();
-        for fact in
-            site.facts().await?.iter().filter(|fact| fact["fact"] == "push" && fact["error"].is_null())
-        {
+        for fact in site.facts().await?.iter().filter(|fact| is_prompt(fact)) {
             let id = fact["challenge"].as_str().and_then(|id| ChallengeId::parse(id).ok());
             if let (Some(id), Some(token)) = (id, fact["token"].as_str()) {
                 *pushes.entry((id, token.to_owned())).or_default() += 1;
@@ -259,6 +257,11 @@ impl Findings {
         }
         Ok(())
     }
+}
+
+/// Whether the fact is a push that asked for an answer and was delivered, whatever its sender was told.
+pub(crate) fn is_prompt(fact: &Value) -> bool {
+    fact["fact"] == "push" && fact["error"].is_null() && fact["event"] != "ended"
 }
 
 /// Whether the challenge comes to know the call within the time for late facts.

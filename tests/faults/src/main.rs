@@ -84,6 +84,8 @@ enum Name {
     Refill,
     /// A thousand hostile messages come among ten thousand good ones.
     Hostile,
+    /// FCM refuses, fails before and after it has delivered, and resets its connections.
+    Pushes,
     /// Each node of a RabbitMQ cluster is killed and frozen.
     Cluster,
 }
@@ -132,6 +134,7 @@ async fn run(args: RunArgs) -> anyhow::Result<bool> {
             Name::Rabbitmq => scenario::stores::run(&stage, Store::Rabbitmq).await?,
             Name::Refill => scenario::refill::run(&stage).await?,
             Name::Hostile => (scenario::hostile::run(&stage).await?, Vec::new()),
+            Name::Pushes => (scenario::pushes::run(&stage).await?, Vec::new()),
             Name::Cluster => scenario::stores::run(&stage, Store::Cluster).await?,
         };
         report.store_faults.extend(rows);

@@ -9,6 +9,9 @@ use fleet_domain::{
 };
 use fleet_records::{DeviceAlg, NewDevice, NewPhone, NewUser};
 
+/// How far a person's second device is from the first among those that the simulator plays.
+const NEXT_DEVICE: usize = 400_000;
+
 /// The audience of all of them.
 pub(crate) const AUDIENCE: &str = "staff";
 
@@ -32,6 +35,8 @@ pub(crate) enum Conduct {
 pub(crate) struct Person {
     pub(crate) user: UserId,
     pub(crate) conduct: Conduct,
+    /// How many devices answer for a person with an app.
+    pub(crate) devices: usize,
     index: usize,
 }
 
@@ -53,7 +58,7 @@ pub(crate) fn people(count: usize) -> anyhow::Result<Vec<Person>> {
                 (_, 14) => Conduct::HangsUp,
                 _ => Conduct::PressesKey,
             };
-            Ok(Person { user: UserId::parse(&format!("person-{index}"))?, conduct, index })
+            Ok(Person { user: UserId::parse(&format!("person-{index}"))?, conduct, devices: 1, index })
         })
         .collect()
 }
@@ -119,19 +124,23 @@ impl Person {
             extension: None,
             verified: true,
         };
-        let device = device(self.index)?;
+        let devices = self.device_indexes().map(device).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(NewUser {
             id: self.user.clone(),
             audience: AUDIENCE.into(),
             method: if by_phone { Channel::Voice } else { Channel::Push },
             phones: if by_phone { vec![phone] } else { Vec::new() },
-            devices: if by_phone { Vec::new() } else { vec![device] },
+            devices: if by_phone { Vec::new() } else { devices },
         })
     }
 
-    /// The push token of the person's only device.
-    pub(crate) fn push_token(&self) -> String {
-        push_token(self.index)
+    /// The push tokens of the person's devices.
+    pub(crate) fn push_tokens(&self) -> impl Iterator<Item = String> + '_ {
+        self.device_indexes().map(push_token)
+    }
+
+    fn device_indexes(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.devices).map(|number| self.index + number * NEXT_DEVICE)
     }
 
     /// Why this end contradicts what the person did, if it does. A challenge may fail or expire for all kinds of

@@ -3,6 +3,7 @@
 pub(crate) mod enrollment;
 pub(crate) mod hostile;
 pub(crate) mod kills;
+pub(crate) mod pushes;
 pub(crate) mod refill;
 pub(crate) mod stores;
 

@@ -31,7 +31,8 @@ pub struct Hostile {
     pub expected: Expected,
 }
 
-const KEYS: [&str; 4] = ["challenge.voice", "challenge.push", "challenge.default", "control.cancel"];
+const KEYS: [&str; 5] =
+    ["challenge.voice", "challenge.push", "challenge.default", "control.cancel", "control.resend"];
 
 /// All of them lead to the same queue.
 const ENROLLMENT_KEYS: [&str; 3] = ["enrollment.request", "enrollment.continue", "enrollment.anything"];
@@ -159,8 +160,8 @@ fn dress(
         _ => None,
     };
     let key = keys.get(chance.below(keys.len())).copied().unwrap_or("challenge.default");
-    // Where only cancels are taken, any request is one of the wrong type.
-    if key == "control.cancel" && matches!(expected, Expected::Refused(_)) {
+    // Where only cancels and re-sends are taken, any request is one of the wrong type.
+    if key.starts_with("control.") && matches!(expected, Expected::Refused(_)) {
         expected = Expected::Parked("invalid_request");
     }
     let message = Message { routing_key: key.into(), properties, body };

@@ -45,6 +45,9 @@ async fn a_challenge_that_is_not_watched_prints_its_id_which_outcome_and_cancel_
         }
     };
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(75), "result     pending\n"), "{}", outcome.err);
+    // A call has nothing to be sent once more: nothing happens, and that is no error.
+    let resent = program.run(&["resend", "--portal", &portal, id]).await;
+    assert_eq!((resent.code, resent.out.as_str()), (Some(0), ""), "{}", resent.err);
     let canceled = program.run(&["cancel", "--portal", &portal, id]).await;
     assert_eq!(canceled.code, Some(0), "{}", canceled.err);
     fleet.stop().await;

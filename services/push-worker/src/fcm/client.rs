@@ -4,8 +4,9 @@
 //! clients, and each request takes the one with the fewest under way.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use fleet_domain::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Request, Response, Url};
 use serde::Deserialize;
@@ -16,8 +17,7 @@ use super::settings::{Http2, Profile};
 
 /// A longer answer is none of FCM's.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// What a pause counts as that is not given in seconds: too long for anything that waits for a person. Also what
-/// FCM's guide says to wait where no pause is named.
+/// What a pause counts as that nobody can read: too long for anything that waits for a person.
 const LONG_PAUSE: Duration = Duration::from_mins(1);
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
@@ -45,13 +45,13 @@ impl Connections {
         Ok(Self { all: all? })
     }
 
-    /// Posts a message and reads the whole answer.
+    /// Posts a message at `now` and reads the whole answer.
     pub(crate) async fn post(
         &self,
         url: Url,
         authorization: HeaderValue,
         body: Vec<u8>,
-        timeout: Duration,
+        (now, timeout): (Timestamp, Duration),
     ) -> Result<(), FcmError> {
         let mut request = Request::new(Method::POST, url);
         request.headers_mut().insert(reqwest::header::AUTHORIZATION, authorization);
@@ -60,7 +60,7 @@ impl Connections {
         *request.body_mut() = Some(body.into());
         let turn = self.take();
         let response = turn.0.http.execute(request).await.map_err(|e| FcmError::from_transport(&e))?;
-        read(response).await
+        read(response, now).await
     }
 
     /// Takes the least busy connection.
@@ -121,9 +121,9 @@ struct Accepted {
     _name: IgnoredAny,
 }
 
-async fn read(mut response: Response) -> Result<(), FcmError> {
+async fn read(mut response: Response, now: Timestamp) -> Result<(), FcmError> {
     let status = response.status();
-    let after = pause(response.headers());
+    let after = pause(response.headers(), now);
     // To the end, because an answer that is dropped unread resets its stream.
     let body = body(&mut response).await.map_err(|error| FcmError::from_transport(&error))?;
     if !status.is_success() {
@@ -147,12 +147,17 @@ async fn body(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-/// The pause that the answer asks for, if it does.
-fn pause(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?;
-    Some(
-        value.to_str().ok().and_then(|text| text.trim().parse().ok()).map_or(LONG_PAUSE, Duration::from_secs),
-    )
+/// The pause that the answer asks for, if it does: in seconds, or as the date of its end.
+fn pause(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().unwrap_or_default().trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    Some(seconds.or_else(|| until(text, now)).unwrap_or(LONG_PAUSE))
+}
+
+/// How far an HTTP date is ahead.
+fn until(date: &str, now: Timestamp) -> Option<Duration> {
+    let since_1970 = httpdate::parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::default().plus(since_1970).since(now))
 }
 
 #[cfg(test)]
@@ -161,17 +166,22 @@ mod tests {
     use crate::fcm::settings::tests::settings;
 
     #[test]
-    fn a_pause_that_is_not_in_seconds_is_a_long_one() {
+    fn p10_a_pause_is_in_seconds_or_until_a_date_and_a_long_one_where_it_is_neither() {
+        let now = Timestamp::from_micros(1_792_567_680_000_000);
         for (value, expected) in [
             (None, None),
             (Some("2"), Some(Duration::from_secs(2))),
             (Some(" 0 "), Some(Duration::ZERO)),
-            (Some("Wed, 21 Oct 2026 07:28:00 GMT"), Some(LONG_PAUSE)),
+            (Some("Wed, 21 Oct 2026 07:28:07 GMT"), Some(Duration::from_secs(7))),
+            (Some("Wednesday, 21-Oct-26 07:28:07 GMT"), Some(Duration::from_secs(7))),
+            (Some("Wed, 21 Oct 2026 07:27:00 GMT"), Some(Duration::ZERO)),
+            (Some("Wed, 41 Oct 2026 07:28:07 GMT"), Some(LONG_PAUSE)),
+            (Some(""), Some(LONG_PAUSE)),
             (Some("-1"), Some(LONG_PAUSE)),
         ] {
             let headers =
                 value.map(|text| (RETRY_AFTER, HeaderValue::from_static(text))).into_iter().collect();
-            assert_eq!(pause(&headers), expected, "{value:?}");
+            assert_eq!(pause(&headers, now), expected, "{value:?}");
         }
     }
 

@@ -56,13 +56,13 @@ pub(crate) enum FcmError {
     },
 }
 
-/// What may help against an error, once.
+/// What may help against an error at once, without the risk of a second prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// Nothing within this attempt.
+    /// Nothing.
     None,
-    /// The same again, after this pause at least.
-    Resend {
+    /// The same again, after this pause at least: nothing was delivered.
+    TryAgain {
         /// The pause that FCM asked for.
         after: Duration,
     },
@@ -70,27 +70,51 @@ pub(crate) enum Remedy {
     RenewAccess,
 }
 
+/// FCM's guide: what is not known to have failed for good is not sent again any sooner, unless FCM says so.
+/// <https://firebase.google.com/docs/cloud-messaging/scale-fcm>
+const PAUSE: Duration = Duration::from_secs(10);
+/// The same after a refusal by quota.
+const QUOTA_PAUSE: Duration = Duration::from_mins(1);
+
 impl FcmError {
-    /// What is worth trying at once, for one push to one device. What is throttled by quota, or may have been
-    /// taken already, is not sent again.
+    /// What is worth trying at once, for one push to one device: only where it was surely not delivered.
     pub(crate) const fn remedy(self) -> Remedy {
         match self {
-            Self::Unavailable { after: Some(after) } => Remedy::Resend { after },
-            Self::Unavailable { after: None } | Self::Internal | Self::NotConnected => {
-                Remedy::Resend { after: Duration::ZERO }
-            }
+            Self::NotConnected => Remedy::TryAgain { after: Duration::ZERO },
+            Self::QuotaExceeded { after: Some(after) } => Remedy::TryAgain { after },
             Self::Unauthenticated => Remedy::RenewAccess,
             Self::Unregistered
             | Self::InvalidToken
             | Self::BadPayload
             | Self::SenderIdMismatch
-            | Self::QuotaExceeded { .. }
+            | Self::QuotaExceeded { after: None }
+            | Self::Unavailable { .. }
+            | Self::Internal
             | Self::ThirdPartyAuth
             | Self::PermissionDenied
             | Self::WrongProject
             | Self::NoAccessToken
             | Self::TooLate
             | Self::Unclear { .. } => Remedy::None,
+        }
+    }
+
+    /// After what pause the push's one re-send may fare better; `None` where it would fail again. It may have been delivered
+    /// all the same.
+    pub(crate) fn again_after(self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { after } => Some(after.unwrap_or(PAUSE)),
+            Self::QuotaExceeded { after } => Some(after.unwrap_or(QUOTA_PAUSE)),
+            Self::Internal | Self::NotConnected | Self::NoAccessToken | Self::Unclear { .. } => Some(PAUSE),
+            Self::Unregistered
+            | Self::InvalidToken
+            | Self::BadPayload
+            | Self::SenderIdMismatch
+            | Self::ThirdPartyAuth
+            | Self::Unauthenticated
+            | Self::PermissionDenied
+            | Self::WrongProject
+            | Self::TooLate => None,
         }
     }
 

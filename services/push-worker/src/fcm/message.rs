@@ -1,16 +1,12 @@
-//! What a push says: that there is a challenge, and which. Nothing secret; the app fetches everything else with
-//! a signed request.
+//! What a push says: that there is a challenge, or that it is over, and which. Nothing secret; the app fetches everything
+//! else with a signed request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use fleet_domain::{Challenge, ChallengeKey, Portal, PushToken, Timestamp};
+use fleet_domain::{Challenge, ChallengeKey, PUSH_ANSWER, Portal, PushToken, Timestamp, push_ttl_s};
 use serde::{Serialize, Serializer};
 
-/// The time that a person needs to answer: a push that arrives later than this before the end is of no use.
-const ANSWER: Duration = Duration::from_secs(5);
-
-/// What the phone shows where the app itself does not take the push up.
+/// What an iPhone shows where the app itself does not take the push up.
 const TITLE: &str = "Sign-in request";
 
 /// The push of one challenge, for any number of devices.
@@ -18,15 +14,40 @@ const TITLE: &str = "Sign-in request";
 pub(crate) struct Push {
     key: ChallengeKey,
     id: String,
-    portal: Option<Arc<Portal>>,
+    kind: Kind,
     answer_by: Timestamp,
 }
 
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Something waits for an answer; with the portal, where the organisation's name comes from.
+    Prompt(Option<Arc<Portal>>),
+    /// It was answered elsewhere, or called off.
+    Withdrawal,
+}
+
 impl Push {
-    /// The push of this challenge. `portal` is where the organisation's name comes from.
-    pub(crate) fn new(challenge: &Challenge, portal: Option<Arc<Portal>>) -> Self {
+    /// The push that asks for an answer. `portal` is where the organisation's name comes from.
+    pub(crate) fn prompt(challenge: &Challenge, portal: Option<Arc<Portal>>) -> Self {
+        Self::new(challenge, Kind::Prompt(portal))
+    }
+
+    /// The push that takes a prompt back.
+    pub(crate) fn withdrawal(challenge: &Challenge) -> Self {
+        Self::new(challenge, Kind::Withdrawal)
+    }
+
+    fn new(challenge: &Challenge, kind: Kind) -> Self {
         let key = challenge.key.clone();
-        Self { id: key.id.to_string(), key, portal, answer_by: challenge.request.answer_by }
+        Self { id: key.id.to_string(), key, kind, answer_by: challenge.request.answer_by }
+    }
+
+    /// Whether it asks for an answer.
+    pub(crate) const fn is_prompt(&self) -> bool {
+        match self.kind {
+            Kind::Prompt(_) => true,
+            Kind::Withdrawal => false,
+        }
     }
 
     /// When the challenge must be answered.
@@ -36,38 +57,51 @@ impl Push {
 
     /// Whole seconds for which the push is worth delivering; `None` when it cannot arrive in time any more.
     pub(crate) fn ttl_s(&self, now: Timestamp) -> Option<u64> {
-        Some(self.answer_by.minus(ANSWER).since(now).as_secs()).filter(|seconds| *seconds > 0)
+        match self.kind {
+            Kind::Prompt(_) => push_ttl_s(self.answer_by, now),
+            Kind::Withdrawal => Some(self.answer_by.since(now).as_secs()).filter(|seconds| *seconds > 0),
+        }
     }
 
     /// The body of the request that sends it to one device.
-    pub(crate) fn body(&self, token: &PushToken, ttl_s: u64) -> serde_json::Result<Vec<u8>> {
-        let organisation = match &self.portal {
-            Some(portal) => portal.title.as_str(),
-            None => self.key.portal.as_str(),
+    pub(crate) fn body(&self, to: &PushToken, ttl_s: u64) -> serde_json::Result<Vec<u8>> {
+        let (token, fid) = if to.is_fid() { (None, Some(to.reveal())) } else { (Some(to.reveal()), None) };
+        let data = |event| Data { event, portal: self.key.portal.as_str(), challenge_id: &self.id };
+        let android = |priority| Android { priority, ttl: Seconds(ttl_s), collapse_key: &self.id };
+        let headers = |priority, push_type, expiration: Timestamp| ApnsHeaders {
+            priority,
+            push_type,
+            expiration: Text(expiration.as_secs()),
+            collapse_id: &self.id,
         };
-        let body = Body {
-            message: Message {
-                token: token.reveal(),
-                notification: Notification { title: TITLE, body: organisation },
-                data: Data { portal: self.key.portal.as_str(), challenge_id: &self.id },
-                android: Android {
-                    priority: "HIGH",
-                    ttl: Seconds(ttl_s),
-                    collapse_key: &self.id,
-                    notification: Tag { tag: &self.id },
-                },
-                apns: Apns {
-                    headers: ApnsHeaders {
-                        priority: "10",
-                        push_type: "alert",
-                        expiration: Text(self.answer_by.minus(ANSWER).as_secs()),
-                        collapse_id: &self.id,
+        let message = match &self.kind {
+            Kind::Prompt(portal) => {
+                let name = portal.as_ref().map_or(self.key.portal.as_str(), |portal| portal.title.as_str());
+                Message {
+                    token,
+                    fid,
+                    data: data("challenge"),
+                    android: android("HIGH"),
+                    apns: Apns {
+                        headers: headers("10", "alert", self.answer_by.minus(PUSH_ANSWER)),
+                        payload: Payload { aps: Aps::alert(name) },
                     },
+                }
+            }
+            Kind::Withdrawal => Message {
+                token,
+                fid,
+                data: data("ended"),
+                // It shows nothing, and high priority is taken from apps whose messages show nothing.
+                android: android("NORMAL"),
+                apns: Apns {
+                    headers: headers("5", "background", self.answer_by),
+                    payload: Payload { aps: Aps::BACKGROUND },
                 },
             },
         };
         let mut bytes = Vec::with_capacity(1_024);
-        serde_json::to_writer(&mut bytes, &body)?;
+        serde_json::to_writer(&mut bytes, &Body { message })?;
         Ok(bytes)
     }
 }
@@ -77,25 +111,22 @@ struct Body<'a> {
     message: Message<'a>,
 }
 
+/// Without a `notification`: on Android the app shows one of its own, which it can replace and withdraw.
 #[derive(Serialize)]
 struct Message<'a> {
-    token: &'a str,
-    notification: Notification<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fid: Option<&'a str>,
     data: Data<'a>,
     android: Android<'a>,
     apns: Apns<'a>,
 }
 
-/// High-priority messages that show nothing lose their priority, and iOS shows nothing else.
-#[derive(Serialize)]
-struct Notification<'a> {
-    title: &'a str,
-    body: &'a str,
-}
-
 /// FCM takes texts only.
 #[derive(Serialize)]
 struct Data<'a> {
+    event: &'a str,
     portal: &'a str,
     challenge_id: &'a str,
 }
@@ -104,20 +135,14 @@ struct Data<'a> {
 struct Android<'a> {
     priority: &'a str,
     ttl: Seconds,
-    /// A re-send replaces what still waits at FCM …
+    /// A re-send or a withdrawal replaces what still waits at FCM.
     collapse_key: &'a str,
-    notification: Tag<'a>,
-}
-
-/// … and what the phone shows already.
-#[derive(Serialize)]
-struct Tag<'a> {
-    tag: &'a str,
 }
 
 #[derive(Serialize)]
 struct Apns<'a> {
     headers: ApnsHeaders<'a>,
+    payload: Payload<'a>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +155,41 @@ struct ApnsHeaders<'a> {
     expiration: Text,
     #[serde(rename = "apns-collapse-id")]
     collapse_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    aps: Aps<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Aps<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<Alert<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sound: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mutable_content: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_available: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Alert<'a> {
+    title: &'a str,
+    body: &'a str,
+}
+
+impl<'a> Aps<'a> {
+    const BACKGROUND: Self =
+        Self { alert: None, sound: None, mutable_content: None, content_available: Some(1) };
+
+    /// The app's extension may fetch the challenge first and say more.
+    const fn alert(organisation: &'a str) -> Self {
+        let alert = Some(Alert { title: TITLE, body: organisation });
+        Self { alert, sound: Some("default"), mutable_content: Some(1), content_available: None }
+    }
 }
 
 /// A duration as Google's APIs write it.
@@ -152,17 +212,39 @@ impl Serialize for Text {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::examples;
+
+    fn json(push: &Push, to: &PushToken) -> serde_json::Value {
+        serde_json::from_slice(&push.body(to, 55).unwrap()).unwrap()
+    }
+
+    fn token() -> PushToken {
+        PushToken::new("device-token".into())
+    }
 
     #[test]
     fn the_body_is_exactly_this() {
         let challenge = examples::challenge();
-        let push = Push::new(&challenge, Some(examples::portal()));
-        let body = push.body(&PushToken::new("device-token".into()), 55).unwrap();
-        let golden = include_str!("../../tests/fixtures/message.json");
-        let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), golden);
+        let prompt = Push::prompt(&challenge, Some(examples::portal()));
+        for (push, golden) in [
+            (prompt, include_str!("../../tests/fixtures/message.json")),
+            (Push::withdrawal(&challenge), include_str!("../../tests/fixtures/withdrawal.json")),
+        ] {
+            let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+            assert_eq!(json(&push, &token()), golden);
+        }
+    }
+
+    #[test]
+    fn an_installation_is_named_as_one_and_never_as_a_token() {
+        let push = Push::prompt(&examples::challenge(), None);
+        for (to, has, lacks) in [(PushToken::fid("f".into()), "fid", "token"), (token(), "token", "fid")] {
+            let message = json(&push, &to)["message"].take();
+            assert_eq!((message[has].as_str(), message.get(lacks)), (Some(to.reveal()), None));
+        }
     }
 
     #[test]
@@ -170,29 +252,30 @@ pub(crate) mod tests {
         let challenge = examples::challenge();
         let mut portal = Portal::clone(&examples::portal());
         portal.title = "A \"quoted\"\n name".into();
-        let token = PushToken::new("t".into());
         for (portal, shown) in [(Some(Arc::new(portal)), "A \"quoted\"\n name"), (None, "operations")] {
-            let body = Push::new(&challenge, portal).body(&token, 1).unwrap();
-            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(body["message"]["notification"]["body"], shown);
+            let body = json(&Push::prompt(&challenge, portal), &token());
+            assert_eq!(body["message"]["apns"]["payload"]["aps"]["alert"]["body"], shown);
         }
     }
 
     #[test]
     fn p9_the_ttl_is_the_whole_seconds_left_less_five_and_nothing_is_sent_too_late() {
-        let push = Push::new(&examples::challenge(), None);
-        for (left_ms, ttl_s) in [
-            (120_000, Some(115)),
-            (60_999, Some(55)),
-            (60_000, Some(55)),
-            (6_000, Some(1)),
-            (5_999, None),
-            (5_000, None),
-            (0, None),
+        let challenge = examples::challenge();
+        let (prompt, withdrawal) = (Push::prompt(&challenge, None), Push::withdrawal(&challenge));
+        for (left_ms, ttl_s, withdrawn_s) in [
+            (120_000, Some(115), Some(120)),
+            (60_999, Some(55), Some(60)),
+            (60_000, Some(55), Some(60)),
+            (6_000, Some(1), Some(6)),
+            (5_999, None, Some(5)),
+            (1_000, None, Some(1)),
+            (999, None, None),
+            (0, None, None),
         ] {
-            let now = push.answer_by().minus(Duration::from_millis(left_ms));
-            assert_eq!(push.ttl_s(now), ttl_s, "{left_ms} ms left");
+            let now = prompt.answer_by().minus(Duration::from_millis(left_ms));
+            assert_eq!((prompt.ttl_s(now), withdrawal.ttl_s(now)), (ttl_s, withdrawn_s), "{left_ms} ms left");
         }
-        assert_eq!(push.ttl_s(push.answer_by().plus(Duration::from_secs(1))), None);
+        let over = prompt.answer_by().plus(Duration::from_secs(1));
+        assert_eq!((prompt.ttl_s(over), withdrawal.ttl_s(over)), (None, None));
     }
 }

@@ -1,4 +1,4 @@
-//! `Fcm`: sends one push to one device, and tries once more what is worth it.
+//! `Fcm`: sends one push to one device, and tries once more what was surely not delivered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::error::{FcmError, Remedy};
 use super::message::Push;
 use super::settings::Profile;
 use super::token::{AccessToken, Refresher, Tokens};
-use crate::metrics::{PushMetrics, Resend, TokenMetrics};
+use crate::metrics::{PushMetrics, TokenMetrics};
 
 /// What a second try must have left to be worth beginning.
 const LEAST_TRY: Duration = Duration::from_secs(1);
@@ -69,15 +69,15 @@ impl Fcm {
 
     /// Sends the push to the device with this token. `Ok` means that FCM took it, not that it arrived.
     ///
-    /// It is tried once more where FCM was away or failed, and once more with a new access token where the old one
-    /// was refused: under the same collapse id, so that the person sees one push.
+    /// It is tried once more where there was no connection or FCM asked for a short pause, and once more with a new access
+    /// token where the old one was refused. What may have been delivered is never tried again here.
     pub(crate) async fn send(&self, push: &Push, token: &PushToken) -> Result<(), FcmError> {
         let now = self.inner.clock.now();
         let give_up = Instant::now() + self.inner.send_timeout.min(push.answer_by().since(now));
         let Some(mut access) = self.inner.tokens.current(left(give_up)).await else {
-            return Err(self.not_sent(FcmError::NoAccessToken));
+            return Err(self.not_sent(push, FcmError::NoAccessToken));
         };
-        let (mut may_resend, mut may_renew) = (true, true);
+        let (mut may_try, mut may_renew) = (true, true);
         loop {
             let Err(error) = self.post(push, token, &access, give_up).await else { return Ok(()) };
             match error.remedy() {
@@ -87,17 +87,15 @@ impl Fcm {
                         return Err(error);
                     };
                     access = renewed;
-                    self.inner.metrics.resent(Resend::NewAccessToken);
                 }
-                Remedy::Resend { after } if may_resend => {
-                    may_resend = false;
+                Remedy::TryAgain { after } if may_try => {
+                    may_try = false;
                     let Some(pause) = pause(after, left(give_up), fleet_keys::random_bytes()) else {
                         return Err(error);
                     };
                     sleep(pause).await;
-                    self.inner.metrics.resent(Resend::Refused);
                 }
-                Remedy::None | Remedy::RenewAccess | Remedy::Resend { .. } => return Err(error),
+                Remedy::None | Remedy::RenewAccess | Remedy::TryAgain { .. } => return Err(error),
             }
         }
     }
@@ -109,20 +107,21 @@ impl Fcm {
         access: &AccessToken,
         give_up: Instant,
     ) -> Result<(), FcmError> {
-        let ttl_s = push.ttl_s(self.inner.clock.now()).ok_or_else(|| self.not_sent(FcmError::TooLate))?;
-        let body = push.body(token, ttl_s).map_err(|_| self.not_sent(FcmError::BadPayload))?;
+        let now = self.inner.clock.now();
+        let ttl_s = push.ttl_s(now).ok_or_else(|| self.not_sent(push, FcmError::TooLate))?;
+        let body = push.body(token, ttl_s).map_err(|_| self.not_sent(push, FcmError::BadPayload))?;
         let begun = Instant::now();
         let result = self
             .inner
             .connections
-            .post(self.inner.send_url.clone(), access.authorization().clone(), body, give_up - begun)
+            .post(self.inner.send_url.clone(), access.authorization().clone(), body, (now, give_up - begun))
             .await;
-        self.inner.metrics.sent(result, begun.elapsed());
+        self.inner.metrics.sent(push.is_prompt(), result, begun.elapsed());
         result
     }
 
-    fn not_sent(&self, why: FcmError) -> FcmError {
-        self.inner.metrics.not_sent(why);
+    fn not_sent(&self, push: &Push, why: FcmError) -> FcmError {
+        self.inner.metrics.not_sent(push.is_prompt(), why);
         why
     }
 }

@@ -46,6 +46,7 @@ impl<'a> Message<'a> {
                 Target::Token(token) => Some(token),
                 Target::Topic => None,
             },
+            event: self.data("event"),
             portal: self.data("portal"),
             challenge: self.data("challenge_id"),
             ..PushFact::default()

@@ -87,6 +87,8 @@ pub(crate) enum Fact<'a> {
 pub(crate) struct PushFact<'a> {
     pub(crate) token: Option<&'a str>,
     pub(crate) device: Option<uuid::Uuid>,
+    /// What its data says that has happened.
+    pub(crate) event: Option<&'a str>,
     pub(crate) portal: Option<&'a str>,
     pub(crate) challenge: Option<&'a str>,
     /// The name that FCM gave it.

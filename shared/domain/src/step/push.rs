@@ -1,34 +1,44 @@
-//! What happens to a push: from the send to the device's answer.
+//! What happens to a push: from the send to the device's answer, and to its withdrawal.
+//!
+//! When it is sent once more is in `step/resend.rs`.
 
+use core::time::Duration;
+
+use super::resend::{PROMPTS_MOST, prompts, resend, resend_asked, unreached};
 use super::{Refused, begin, end_attempt, end_with, find, has_next_step, step_timeout};
+use crate::attempt::{Attempt, Resend};
 use crate::challenge::Challenge;
 use crate::event::{Decision, Event};
 use crate::ids::DeviceId;
+use crate::owed::stale_push;
 use crate::request::Step;
 use crate::time::Timestamp;
 use crate::words::{AttemptState, Channel, Reason};
 
+/// The time that a person needs to answer: a push that would arrive with less left is not sent.
+pub const PUSH_ANSWER: Duration = Duration::from_secs(5);
+
+/// Whole seconds for which a push is worth delivering; `None` when it cannot arrive in time any more.
+#[must_use]
+pub fn push_ttl_s(answer_by: Timestamp, now: Timestamp) -> Option<u64> {
+    Some(answer_by.minus(PUSH_ANSWER).since(now).as_secs()).filter(|seconds| *seconds > 0)
+}
+
 pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refused> {
     match event {
-        Event::Send { check_after } => {
-            let attempt = begin(next, Channel::Push, now)?;
-            attempt.state = AttemptState::Sending;
-            attempt.rounds += 1;
-            attempt.check_at = check_after.map(|after| now.plus(after));
-            Ok(())
+        Event::Send { check_after } => send(next, *check_after, now),
+        Event::Resend { attempt } => resend(next, *attempt, now),
+        Event::ResendAsked => resend_asked(next, now),
+        Event::Pushed { attempt, devices } => pushed(next, (*attempt, *devices), now),
+        Event::Unreached { attempt, devices, again_after, provider_code } => {
+            let resend = Resend { not_before: now.plus(*again_after), devices: devices.clone() };
+            unreached(next, (*attempt, *provider_code), resend, now)
         }
-        Event::Resend { attempt } => {
-            let attempt = sending(next, *attempt)?;
-            if attempt.rounds > 1 {
-                return Err(Refused::Unchanged);
-            }
-            attempt.rounds += 1;
-            Ok(())
-        }
-        Event::Pushed { attempt } => pushed(next, *attempt, now),
+        Event::OnlyListed { attempt } => only_listed(next, *attempt, now),
         Event::PushFailed { attempt, reason, provider_code } => {
             failed(next, *attempt, (*reason, *provider_code), now)
         }
+        Event::Withdrawn => withdrawn(next),
         Event::Opened => opened(next, now),
         Event::Decided { device, decision } => decided(next, *device, *decision, now),
         Event::Dial { .. }
@@ -57,7 +67,21 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
     }
 }
 
-fn sending(next: &mut Challenge, number: u8) -> Result<&mut crate::attempt::Attempt, Refused> {
+/// Begins the sending; where the step's devices were prompted as often as they may be, their lists have to do.
+fn send(next: &mut Challenge, check_after: Option<Duration>, now: Timestamp) -> Result<(), Refused> {
+    let prompts = prompts(next, next.live.step);
+    let attempt = begin(next, Channel::Push, now)?;
+    attempt.state = AttemptState::Sending;
+    attempt.check_at = check_after.map(|after| now.plus(after));
+    if prompts < PROMPTS_MOST {
+        attempt.rounds += 1;
+        return Ok(());
+    }
+    let number = attempt.number;
+    only_listed(next, number, now)
+}
+
+fn sending(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
     if !next.is_open() {
         return Err(Refused::Ended);
     }
@@ -77,19 +101,64 @@ fn sending(next: &mut Challenge, number: u8) -> Result<&mut crate::attempt::Atte
     }
 }
 
-fn pushed(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused> {
+fn pushed(next: &mut Challenge, (number, devices): (u8, u8), now: Timestamp) -> Result<(), Refused> {
+    if !next.is_open() {
+        return pushed_late(next, (number, devices));
+    }
     let elapsed = next.elapsed_ms(now);
     let timeout = step_timeout(next, now);
-    let attempt = sending(next, number)?;
+    let failed_before = next.attempt(number).is_some_and(|attempt| attempt.state == AttemptState::PushFailed);
+    let attempt = if failed_before { find(next, number)? } else { sending(next, number)? };
     attempt.state = AttemptState::Pushed;
+    attempt.devices = attempt.devices.max(devices);
     attempt.placed_ms = Some(elapsed);
     attempt.check_at = timeout.map(|after| now.plus(after));
     Ok(())
 }
 
+/// The challenge ended while its push was being sent: where that makes a withdrawal owed, it counts.
+fn pushed_late(next: &mut Challenge, (number, devices): (u8, u8)) -> Result<(), Refused> {
+    let (end, answer_by) = (next.live.end.clone(), next.request.answer_by);
+    let attempt = find(next, number)?;
+    if attempt.channel != Channel::Push || attempt.devices > 0 {
+        return Err(Refused::Ended);
+    }
+    attempt.devices = devices;
+    if stale_push(attempt, end.as_ref(), answer_by) { Ok(()) } else { Err(Refused::Ended) }
+}
+
+/// Nothing was sent, and the apps may still ask: they get the step's own time for that. A step without one has nothing
+/// that would lead on to the next.
+fn only_listed(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused> {
+    let timeout = step_timeout(next, now);
+    let stays = timeout.is_some() || !has_next_step(next, now);
+    let attempt = sending(next, number)?;
+    if stays {
+        attempt.state = AttemptState::PushFailed;
+        attempt.check_at = timeout.map(|after| now.plus(after));
+    } else {
+        end_attempt(next, number, Reason::PushUndeliverable, now);
+    }
+    Ok(())
+}
+
+/// The devices were told that it is over.
+fn withdrawn(next: &mut Challenge) -> Result<(), Refused> {
+    let (end, answer_by) = (next.live.end.clone(), next.request.answer_by);
+    let mut refused = if next.is_open() { Err(Refused::OutOfPlace) } else { Err(Refused::Unchanged) };
+    for attempt in &mut next.live.attempts {
+        if stale_push(attempt, end.as_ref(), answer_by) {
+            attempt.withdrawn = true;
+            attempt.check_at = None;
+            refused = Ok(());
+        }
+    }
+    refused
+}
+
 /// No device took the push. With no next step the challenge stays open, since the app's own list still
 /// shows it; but not when the app is gone from every device.
-fn failed(
+pub(super) fn failed(
     next: &mut Challenge,
     number: u8,
     (reason, provider_code): (Reason, Option<u32>),

@@ -58,7 +58,11 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         | Event::CodeJudged { .. }
         | Event::Send { .. }
         | Event::Resend { .. }
+        | Event::ResendAsked
         | Event::Pushed { .. }
+        | Event::Unreached { .. }
+        | Event::OnlyListed { .. }
+        | Event::Withdrawn
         | Event::PushFailed { .. }
         | Event::Opened
         | Event::Decided { .. }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::pushes;
 use fleet_domain::{
-    Ask, Assurance, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, CodeVerdict,
-    Command, Context, Decision, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule,
-    PinVerdict, Policy, Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, open, step,
+    Ask, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, CodeVerdict, Command,
+    Context, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy,
+    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, open, step,
 };
 
 /// Seconds from the start of a test's time to the deadline of its challenge.
@@ -119,7 +120,7 @@ pub(crate) fn now_asked(event: &Event, challenge: &Challenge) -> Event {
     event
 }
 
-fn steps(challenge: &Challenge, events: &[Event]) -> Challenge {
+pub(crate) fn steps(challenge: &Challenge, events: &[Event]) -> Challenge {
     events.iter().fold(challenge.clone(), |c, event| step(&c, event, at(1)).unwrap())
 }
 
@@ -171,13 +172,10 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
     let voice = opened(&[Channel::Voice], false);
     let number = opened(&[Channel::Voice], true);
     let both = opened(&[Channel::Voice, Channel::Push], false);
-    let push = opened(&[Channel::Push], false);
-    let push_then_voice = opened(&[Channel::Push, Channel::Voice], false);
     let ringing = || Event::Ringing { attempt: 1, sid: sid() };
     let answered = || Event::Answered { attempt: 1, sid: sid() };
     let prompted = || Event::Prompted { attempt: 1, sid: sid() };
     let unclear = || Event::Unclear { attempt: 1, check_after: Duration::from_secs(8) };
-    let send = || Event::Send { check_after: Some(Duration::from_secs(12)) };
     let confirm = || Event::Keyed { attempt: 1, round: 1, entry: Entry::Confirm };
     let unfound = || Event::Unfound { attempt: 1, check_after: Duration::from_secs(10) };
     let unreached = Event::NotPlaced {
@@ -186,7 +184,6 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         provider_code: None,
         again_after: Some(Duration::from_secs(15)),
     };
-    let failed = |reason| Event::PushFailed { attempt: 1, reason, provider_code: Some(503) };
     let mut states = dialogues(&[dial(), placed(0), prompted()]);
     states.extend(waits_for_codes(&[dial(), placed(0), ended(Some(Reason::NoAnswer))]));
     states.extend(with_another_caller_id(&[placed(0), ringing(), prompted()]));
@@ -208,22 +205,8 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         ("voice canceled while ringing", steps(&voice, &[dial(), placed(0), ringing(), Event::Cancel])),
         ("voice approved, call not over", steps(&voice, &[dial(), placed(0), prompted(), confirm()])),
         ("voice approved", steps(&voice, &[dial(), placed(0), prompted(), confirm(), ended(None)])),
-        ("push queued", push.clone()),
-        ("push sending", steps(&push, &[send()])),
-        ("push sending again", steps(&push, &[send(), Event::Resend { attempt: 1 }])),
-        ("push pushed", steps(&push, &[send(), Event::Pushed { attempt: 1 }])),
-        ("push failed, list open", steps(&push, &[send(), failed(Reason::PushUndeliverable)])),
-        ("push opened", steps(&push, &[send(), Event::Pushed { attempt: 1 }, Event::Opened])),
-        ("push pushed, voice may follow", steps(&push_then_voice, &[send(), Event::Pushed { attempt: 1 }])),
-        (
-            "push failed, voice reserved",
-            steps(&push_then_voice, &[send(), failed(Reason::DeviceUnregistered)]),
-        ),
-        ("push declined", {
-            let decision = Event::Decided { device: device(), decision: Decision::Decline };
-            steps(&push, &[send(), Event::Pushed { attempt: 1 }, decision])
-        }),
     ]);
+    states.extend(pushes::states());
     states
 }
 
@@ -307,7 +290,7 @@ fn dialogues(prompted: &[Event]) -> Vec<(&'static str, Challenge)> {
 /// One of every event, by name.
 pub(crate) fn events() -> Vec<(&'static str, Event)> {
     let mut events = of_calls();
-    events.extend(of_pushes());
+    events.extend(pushes::events());
     events.extend(of_codes());
     events.extend([
         ("dial from another number", dial_from("+19195550199", true)),
@@ -392,31 +375,5 @@ fn of_codes() -> Vec<(&'static str, Event)> {
         ("code wrong", code_judged(1, 1, CodeVerdict::Wrong)),
         ("codes locked out", code_judged(1, 1, CodeVerdict::LockedOut)),
         ("no device with codes", code_judged(1, 1, CodeVerdict::NoDevice)),
-    ]
-}
-
-fn of_pushes() -> Vec<(&'static str, Event)> {
-    let attempt = 1;
-    vec![
-        ("send", Event::Send { check_after: None }),
-        ("resend", Event::Resend { attempt }),
-        ("pushed", Event::Pushed { attempt }),
-        (
-            "push undeliverable",
-            Event::PushFailed { attempt, reason: Reason::PushUndeliverable, provider_code: None },
-        ),
-        (
-            "device unregistered",
-            Event::PushFailed { attempt, reason: Reason::DeviceUnregistered, provider_code: None },
-        ),
-        ("opened", Event::Opened),
-        (
-            "approved",
-            Event::Decided {
-                device: device(),
-                decision: Decision::Approve { number: None, assurance: Assurance::Approve },
-            },
-        ),
-        ("not me", Event::Decided { device: device(), decision: Decision::NotMe }),
     ]
 }

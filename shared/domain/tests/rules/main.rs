@@ -10,5 +10,6 @@ mod erased;
 mod golden;
 mod opening;
 mod properties;
+mod pushes;
 mod secrets;
 mod transitions;

@@ -51,12 +51,16 @@ fn on(mut event: Event, number: u8) -> Event {
         | Event::Lost { attempt }
         | Event::HangUpSent { attempt, .. }
         | Event::Resend { attempt }
-        | Event::Pushed { attempt }
+        | Event::Pushed { attempt, .. }
+        | Event::Unreached { attempt, .. }
+        | Event::OnlyListed { attempt }
         | Event::PushFailed { attempt, .. }
         | Event::Check { attempt } => *attempt = number,
         Event::Dial { .. }
         | Event::NoSlot { .. }
         | Event::Send { .. }
+        | Event::ResendAsked
+        | Event::Withdrawn
         | Event::Opened
         | Event::Decided { .. }
         | Event::Halt { .. }
@@ -169,9 +173,12 @@ proptest! {
         let mut now = at(history.iter().map(|(_, wait)| wait).sum::<u64>() + 1_000);
         for _ in 0..100 {
             now = now.plus(std::time::Duration::from_mins(1));
+            let effects = owed(&challenge);
             let event = if challenge.is_open() {
                 Some(Event::Expire)
-            } else if let Some(Effect::HangUp { attempt, .. }) = owed(&challenge).into_iter().next() {
+            } else if effects.contains(&Effect::Withdraw) {
+                Some(Event::Withdrawn)
+            } else if let Some(Effect::HangUp { attempt, .. }) = effects.into_iter().next() {
                 Some(Event::HangUpSent { attempt, check_after: std::time::Duration::from_secs(10) })
             } else {
                 challenge.live.attempts.iter().find(|a| a.check_at.is_some()).map(|a| {
@@ -204,6 +211,26 @@ proptest! {
                 if attempt.may_ring() {
                     assert!(watched.contains(&attempt.number), "{attempt:?}");
                 }
+            }
+        });
+    }
+
+    #[test]
+    fn p7_no_device_is_prompted_more_than_twice_and_one_challenge_has_one_re_send(
+        start in a_challenge(), history in a_history(),
+    ) {
+        play(start, &history, |_, after| {
+            let rounds = after.live.attempts.iter().filter(|a| a.channel == Channel::Push).map(|a| a.rounds);
+            assert!(rounds.clone().sum::<u8>() <= 2, "{after:?}");
+            assert!(rounds.filter(|rounds| *rounds > 1).count() <= 1, "{after:?}");
+        });
+    }
+
+    #[test]
+    fn a_withdrawal_that_is_owed_is_always_watched(start in a_challenge(), history in a_history()) {
+        play(start, &history, |_, after| {
+            if owed(after).contains(&Effect::Withdraw) {
+                assert!(after.live.attempts.iter().any(|a| !a.withdrawn && a.check_at.is_some()), "{after:?}");
             }
         });
     }

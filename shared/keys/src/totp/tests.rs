@@ -42,9 +42,9 @@ fn r3_totp_gives_the_values_of_rfc_6238_appendix_b() {
 
 #[test]
 fn r3_a_code_is_of_the_step_before_the_current_one_or_the_next_and_of_no_other() {
-    let now = 1_790_000_010;
+    let now: u64 = 1_790_000_010;
     for (shift, is_taken) in [(-60, false), (-30, true), (0, true), (30, true), (60, false)] {
-        let unix_s = (now as u64).saturating_add_signed(shift);
+        let unix_s = now.saturating_add_signed(shift);
         let step = secret().matching_step(&secret().code_at(unix_s), now);
         assert_eq!(step, is_taken.then_some(unix_s / PERIOD_S), "{shift}");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_broker::{Broker, Delivery, Handler, Queue, Sender, Verdict};
-use fleet_contracts::{CancelRequest, Message, parse};
+use fleet_contracts::{CancelRequest, Message, ResendRequest, parse};
 use fleet_domain::UserId;
 use fleet_portal_client::{Channel, Error, PublishError};
 use fleet_telemetry::{Metrics, Readiness};
@@ -54,6 +54,11 @@ async fn requests_arrive_as_the_portals_own_and_are_the_same_when_sent_again() {
     let delivery = timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
     let canceled = parse(&delivery.body).unwrap().event.message;
     assert_eq!(canceled, Message::CancelRequested(CancelRequest { challenge_id: draft.id() }));
+
+    stage.portal.resend(draft.id()).await.unwrap();
+    let delivery = timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
+    let resent = parse(&delivery.body).unwrap().event.message;
+    assert_eq!(resent, Message::ResendRequested(ResendRequest { challenge_id: draft.id() }));
 
     // No queue takes these, and the portal hears of it.
     let untaken = stage.portal.draft(user).by(Channel::Totp);

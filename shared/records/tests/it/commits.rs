@@ -37,7 +37,7 @@ async fn a_hundred_transitions_take_at_most_three_commits_and_a_poison_row_among
         .chain([stored[poison].clone()])
         .collect();
     let next = stored.iter().enumerate().map(|(at, before)| {
-        let event = if at == poison { send() } else { Event::Pushed { attempt: 1 } };
+        let event = if at == poison { send() } else { Event::Pushed { attempt: 1, devices: 1 } };
         step(&before.challenge, &event, process.now()).unwrap()
     });
     let next: Vec<_> = next.collect();
@@ -65,7 +65,7 @@ async fn two_events_of_one_challenge_in_one_batch_both_count_once_the_second_was
     let process = Process::start(&scratch).await;
     let before = process.create(Channel::Push).await;
     let before = process.apply(&before, &send()).await;
-    let before = process.apply(&before, &Event::Pushed { attempt: 1 }).await;
+    let before = process.apply(&before, &Event::Pushed { attempt: 1, devices: 1 }).await;
     let opened = step(&before.challenge, &Event::Opened, process.now()).unwrap();
     let canceled = step(&before.challenge, &Event::Cancel, process.now()).unwrap();
     let (first, second) = tokio::join!(

@@ -86,7 +86,7 @@ async fn an_attempt_that_is_over_is_not_due_any_more() {
     let due_at = process.now().plus(SECOND * 2);
     let due = process.records.due((due_at, due_at), 10).await.unwrap();
     assert_eq!(due, [(stored.challenge.key.clone(), 1)]);
-    process.apply(&sending, &Event::Pushed { attempt: 1 }).await;
+    process.apply(&sending, &Event::Pushed { attempt: 1, devices: 1 }).await;
     let later = due_at.plus(SECOND * 60);
     assert!(process.records.due((later, later), 10).await.unwrap().is_empty());
     assert_eq!(scratch.sql("SELECT count(*) FROM calls").await, ["0"]);
@@ -214,7 +214,7 @@ async fn what_was_told_is_marked_with_the_next_transition_and_never_goes_back() 
     let told = Stored { told: 1, ..stored };
     let sending = process.apply(&told, &send()).await;
     let unaware = Stored { told: 0, ..sending };
-    process.apply(&unaware, &Event::Pushed { attempt: 1 }).await;
+    process.apply(&unaware, &Event::Pushed { attempt: 1, devices: 1 }).await;
     assert_eq!(process.records.load(&unaware.challenge.key).await.unwrap().unwrap().told, 1);
     process.stop().await;
 }

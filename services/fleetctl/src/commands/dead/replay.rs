@@ -70,7 +70,7 @@ fn again(letter: &Letter) -> Result<Message, Error> {
 /// The queue whose work it is, where doing it twice is harmless.
 const fn back_to(body: &Body) -> Option<Queue> {
     match body {
-        Body::CancelRequested(_) => Some(Queue::Control),
+        Body::CancelRequested(_) | Body::ResendRequested(_) => Some(Queue::Control),
         // Known by its id: one that was taken before changes nothing.
         Body::EnrollmentRequested(_) | Body::EnrollmentContinued(_) => Some(Queue::Enrollment),
         Body::TestEnded(_) => Some(Queue::TestEnded),
@@ -118,6 +118,7 @@ mod tests {
         for (name, to) in [
             ("challenge-request", None),
             ("cancel-request", Some((Exchange::Return, "control"))),
+            ("resend-request", Some((Exchange::Return, "control"))),
             ("dial-owed", Some((Exchange::Return, "voice.dial"))),
             ("hang-up-owed", Some((Exchange::Return, "voice.hangup"))),
             ("send-owed", Some((Exchange::Return, "push.send"))),

@@ -28,7 +28,7 @@ pub(in crate::routes) async fn list(
     let challenges = open
         .iter()
         .map(|stored| &stored.challenge)
-        .filter(|challenge| challenge.is_open() && is_asked(challenge, signer.device))
+        .filter(|challenge| challenge.is_open() && is_asked(challenge, signer.device, signer.standing))
         .map(|challenge| Listed::of(challenge, &gateway))
         .collect();
     Ok(Json(List { challenges }).into_response())

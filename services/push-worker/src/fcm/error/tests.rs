@@ -91,30 +91,30 @@ fn an_invalid_argument_that_is_not_the_token_retires_nothing() {
 
 #[test]
 fn p8_only_a_token_that_is_gone_is_retired_and_what_an_operator_must_mend_is_an_alarm() {
-    let resend = |after| Remedy::Resend { after };
-    let now = resend(Duration::ZERO);
-    let asked = resend(Duration::from_secs(3));
-    // The error, what is tried, whether the token is retired, whether it is an alarm.
-    for (error, remedy, retires, alarm) in [
-        (Unregistered, Remedy::None, true, false),
-        (InvalidToken, Remedy::None, true, false),
-        (BadPayload, Remedy::None, false, false),
-        (SenderIdMismatch, Remedy::None, false, true),
-        (QuotaExceeded { after: AFTER }, Remedy::None, false, false),
-        (QuotaExceeded { after: None }, Remedy::None, false, false),
-        (Unavailable { after: AFTER }, asked, false, false),
-        (Unavailable { after: None }, now, false, false),
-        (Internal, now, false, false),
-        (ThirdPartyAuth, Remedy::None, false, true),
-        (Unauthenticated, Remedy::RenewAccess, false, true),
-        (PermissionDenied, Remedy::None, false, true),
-        (WrongProject, Remedy::None, false, true),
-        (FcmError::NotConnected, now, false, false),
-        (FcmError::NoAccessToken, Remedy::None, false, false),
-        (FcmError::TooLate, Remedy::None, false, false),
-        (unclear(502), Remedy::None, false, false),
+    let again = |after| Remedy::TryAgain { after };
+    let (ten, minute) = (Some(Duration::from_secs(10)), Some(Duration::from_mins(1)));
+    // The error, what is tried at once, after what pause the re-send may help, whether the token is retired, whether it
+    // is an alarm.
+    for (error, remedy, pause, retires, alarm) in [
+        (Unregistered, Remedy::None, None, true, false),
+        (InvalidToken, Remedy::None, None, true, false),
+        (BadPayload, Remedy::None, None, false, false),
+        (SenderIdMismatch, Remedy::None, None, false, true),
+        (QuotaExceeded { after: AFTER }, again(Duration::from_secs(3)), AFTER, false, false),
+        (QuotaExceeded { after: None }, Remedy::None, minute, false, false),
+        (Unavailable { after: AFTER }, Remedy::None, AFTER, false, false),
+        (Unavailable { after: None }, Remedy::None, ten, false, false),
+        (Internal, Remedy::None, ten, false, false),
+        (ThirdPartyAuth, Remedy::None, None, false, true),
+        (Unauthenticated, Remedy::RenewAccess, None, false, true),
+        (PermissionDenied, Remedy::None, None, false, true),
+        (WrongProject, Remedy::None, None, false, true),
+        (FcmError::NotConnected, again(Duration::ZERO), ten, false, false),
+        (FcmError::NoAccessToken, Remedy::None, ten, false, false),
+        (FcmError::TooLate, Remedy::None, None, false, false),
+        (unclear(502), Remedy::None, ten, false, false),
     ] {
-        assert_eq!(error.remedy(), remedy, "{error}");
+        assert_eq!((error.remedy(), error.again_after()), (remedy, pause), "{error}");
         assert_eq!((error.retires_token(), error.is_configuration_alarm()), (retires, alarm), "{error}");
         let reason = if retires { Reason::DeviceUnregistered } else { Reason::PushUndeliverable };
         assert_eq!(error.reason(), reason, "{error}");

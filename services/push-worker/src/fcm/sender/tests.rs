@@ -59,7 +59,7 @@ impl Sender {
     }
 
     async fn send_at_once(&self) -> Result<(), FcmError> {
-        let push = Push::new(&challenge(), Some(portal()));
+        let push = Push::prompt(&challenge(), Some(portal()));
         self.fcm.send(&push, &PushToken::new("device-token".into())).await
     }
 
@@ -114,14 +114,13 @@ async fn a_refusal_is_final_and_nothing_is_sent_again() {
         (Reply::Says(403, fixture!("sender_id_mismatch.json")), FcmError::SenderIdMismatch),
         (Reply::Says(401, fixture!("third_party_auth.json")), FcmError::ThirdPartyAuth),
         (
-            Reply::Asks(429, "7", fixture!("quota_exceeded.json")),
-            FcmError::QuotaExceeded { after: seconds(7) },
+            Reply::Asks(429, "30", fixture!("quota_exceeded.json")),
+            FcmError::QuotaExceeded { after: seconds(30) },
         ),
         (Reply::Says(502, fixture!("bad_gateway.html")), bad_gateway),
         (Reply::Says(404, fixture!("not_found.json")), FcmError::WrongProject),
         (Reply::Says(200, "<html>please log in</html>"), FcmError::Unclear { http_status: Some(200) }),
-        // A pause that does not fit into what is left.
-        (Reply::Asks(503, "30", fixture!("unavailable.json")), FcmError::Unavailable { after: seconds(30) }),
+        (Reply::Says(429, fixture!("quota_exceeded.json")), FcmError::QuotaExceeded { after: None }),
     ] {
         let google = FakeGoogle::answering(&[reply]).await;
         let sender = Sender::with(&google);
@@ -133,22 +132,46 @@ async fn a_refusal_is_final_and_nothing_is_sent_again() {
 }
 
 #[tokio::test]
-async fn p7_what_fcm_failed_to_do_is_sent_once_more_and_no_more() {
-    for (replies, result, sent) in [
-        (&[UNAVAILABLE][..], Ok(()), 2),
-        (&[Reply::Asks(503, "0", "<html>")], Ok(()), 2),
-        (&[INTERNAL], Ok(()), 2),
-        (&[INTERNAL, UNREGISTERED], Err(FcmError::Unregistered), 2),
-        (&[UNAVAILABLE, INTERNAL], Err(FcmError::Internal), 2),
+async fn p7_what_fcm_may_have_delivered_is_not_sent_again_without_a_mark() {
+    for (reply, error) in [
+        (UNAVAILABLE, FcmError::Unavailable { after: None }),
+        (Reply::Asks(503, "0", "<html>"), FcmError::Unavailable { after: Some(Duration::ZERO) }),
+        (INTERNAL, FcmError::Internal),
     ] {
+        let google = FakeGoogle::answering(&[reply]).await;
+        let sender = Sender::with(&google);
+        assert_eq!(sender.send().await, Err(error), "{reply:?}");
+        assert_eq!(google.asked().len(), 1, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn p10_what_fcm_refused_for_a_moment_is_sent_after_it_and_once_only() {
+    let quota = Reply::Asks(429, "0", fixture!("quota_exceeded.json"));
+    let exceeded = FcmError::QuotaExceeded { after: Some(Duration::ZERO) };
+    for (replies, result) in [(&[quota][..], Ok(())), (&[quota, quota], Err(exceeded))] {
         let google = FakeGoogle::answering(replies).await;
         let sender = Sender::with(&google);
         assert_eq!(sender.send().await, result, "{replies:?}");
         let asked = google.asked();
-        assert_eq!(asked.len(), sent, "{replies:?}");
+        assert_eq!(asked.len(), 2, "{replies:?}");
         assert_eq!(asked[0].body, asked[1].body, "the same push, under the same collapse id");
-        assert!(sender.counts(r#"mfa_push_resends_total{cause="refused"} 1"#), "{replies:?}");
     }
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_counted_apart_from_prompts() {
+    let google = FakeGoogle::answering(&[UNREGISTERED]).await;
+    let sender = Sender::with(&google);
+    sender.fcm.inner.tokens.current(Duration::from_secs(30)).await.unwrap();
+    let (push, token) = (Push::withdrawal(&challenge()), PushToken::new("device-token".into()));
+    assert_eq!(sender.fcm.send(&push, &token).await, Err(FcmError::Unregistered));
+    sender.fcm.send(&push, &token).await.unwrap();
+    for result in ["unregistered", "accepted"] {
+        let line = format!(r#"mfa_push_withdrawals_total{{result="{result}"}} 1"#);
+        assert!(sender.counts(&line), "{line}");
+    }
+    assert!(sender.counts(r#"mfa_push_sends_total{result="accepted"} 0"#));
 }
 
 #[tokio::test]
@@ -194,7 +217,6 @@ async fn a_refused_access_token_is_replaced_and_the_push_sent_with_the_new_one()
     let sender = Sender::with(&google);
     sender.send().await.unwrap();
     assert_eq!(tokens(&google.asked()), ["Bearer token-1", "Bearer token-2"]);
-    assert!(sender.counts(r#"mfa_push_resends_total{cause="new_access_token"} 1"#));
 }
 
 #[tokio::test]
