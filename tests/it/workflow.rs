@@ -79,6 +79,7 @@ async fn user(world: &World, number: &str, device: Option<&str>) -> UserId {
             DeviceKeyPair::generate(DeviceAlg::Es256).public_key().to_vec()
         },
         push_token: Some(PushToken::new(if id == APPROVES { "swarm-1" } else { "ignored" }.into())),
+        totp: None,
     });
     world.user("alice", Channel::Voice, vec![phone], device.into_iter().collect()).await
 }

@@ -69,7 +69,7 @@ impl Places<'_> {
         title.map(place).transpose()
     }
 
-    fn is_challenge(&self, place: usize) -> bool {
+    pub(super) fn is_challenge(&self, place: usize) -> bool {
         self.0.get(place).is_some_and(|scenario| matches!(scenario.part, Part::Challenge(_)))
     }
 }
