@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod app;
+mod by_app;
 mod by_code;
 mod by_phone;
 mod by_push;
@@ -17,4 +18,5 @@ mod reasons;
 mod redis_lost;
 mod requests;
 mod restarts;
+mod workflow;
 mod world;

@@ -24,7 +24,9 @@ pub use enrollment::{
 pub use envelope::{Envelope, Event, EventType, FLEET_SOURCE, Message, event_id, parse};
 pub use invalid::Invalid;
 pub use jcs::canonical;
-pub use outcome::{AlternativeReport, AttemptReport, CallerIdReport, Outcome, SentCallerId, poll_after_ms};
+pub use outcome::{
+    AlternativeReport, AttemptReport, CallerIdReport, Outcome, SentCallerId, SkippedReport, poll_after_ms,
+};
 pub use owed::Owed;
 pub use schemas::schemas;
 pub use told::{ChallengeRefused, FraudReported, Resolved};

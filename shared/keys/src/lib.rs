@@ -4,6 +4,7 @@ mod activation;
 mod answer;
 mod bcrypt;
 mod device;
+mod device_key_pair;
 mod digest;
 mod enrollment;
 mod error;
@@ -21,6 +22,7 @@ mod totp;
 pub use activation::ActivationSecret;
 pub use answer::AnswerHash;
 pub use device::{DeviceAlg, verify_device};
+pub use device_key_pair::{DeviceKeyPair, InvalidDeviceKey, Signer};
 pub use digest::{constant_time_eq, hmac_sha1_base64, hmac_sha256, hmac_sha256_base64, sha256, sha256_hex};
 pub use enrollment::{
     BoxError, ENROLLMENT_KEY_DEFAULTS, EnrollmentKeySettings, EnrollmentKeys, EnrollmentPublicKey,

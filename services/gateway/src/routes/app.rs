@@ -11,6 +11,8 @@ mod claims_tests;
 mod device_claims;
 pub(super) mod push_address;
 pub(super) mod revoke;
+#[cfg(test)]
+mod vectors_tests;
 
 use std::sync::Arc;
 

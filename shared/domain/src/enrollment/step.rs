@@ -269,6 +269,8 @@ pub fn test_challenge(enrollment: &Enrollment, portal: &Portal, now: Timestamp) 
         // That of no challenge that a portal asks for: one under this id is a conflict.
         body_hash: request.body_hash,
         pin: plan.pin.clone(),
+        user_verification: portal.policy.user_verification,
+        skipped: alloc::vec::Vec::new(),
     };
     let key = ChallengeKey { id: test.id, portal: enrollment.key.portal.clone() };
     let mut challenge = Challenge { key, version: 1, request: Arc::new(asked), live: Live::default() };

@@ -6,7 +6,7 @@ use crate::pushes;
 use fleet_domain::{
     Ask, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, CodeVerdict, Command,
     Context, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy,
-    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, open, step,
+    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, UserVerification, open, step,
 };
 
 /// Seconds from the start of a test's time to the deadline of its challenge.
@@ -239,6 +239,13 @@ fn waits_for_codes(unreached: &[Event]) -> Vec<(&'static str, Challenge)> {
         ("voice failed, code awaited", steps(&voice_then_code, unreached)),
         ("code right", steps(&code, &[code_entered(1, 1), code_judged(1, 1, CodeVerdict::Right(device()))])),
     ]
+}
+
+/// A push that is approved only with a verification of who holds the app.
+pub(crate) fn demanding() -> Challenge {
+    let mut portal = portal();
+    portal.policy.user_verification = UserVerification::Any;
+    open(&ask(&[Channel::Push], false), Some(&user()), &portal, at(0)).unwrap()
 }
 
 /// Calls that lead to another one, should their caller ID be rejected.

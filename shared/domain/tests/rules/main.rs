@@ -13,3 +13,4 @@ mod properties;
 mod pushes;
 mod secrets;
 mod transitions;
+mod workflow;
