@@ -5,16 +5,18 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fleet_app_client::{Denial, Device, DeviceAlg, DeviceKeyPair, Error, Refusal, Verified};
+use fleet_app_client::{
+    Activation, Denial, Device, DeviceAlg, DeviceKeyPair, Error, Platform, Push, Refusal, Verified,
+};
 use fleet_domain::{
     Assurance, ChallengeId, Change, Channel, DeviceId, EnrollmentPolicy, Policy, Progress, Reason, UserId,
     UserVerification,
 };
-use fleet_portal_client::NumberMatch;
+use fleet_portal_client::{EnrollmentOutcome, NextStep, NumberMatch};
 use fleet_records::NewDevice;
 use serde_json::json;
 
-use crate::enrollment::{policy, their_own};
+use crate::enrollment::{PATIENCE, policy, their_own};
 use crate::world::{ALL, World, until};
 
 const ALICE: (&str, &str) = ("alice", "5f0c2f6e-8a34-4c55-9b0a-0d9a7f3f2b11");
@@ -126,15 +128,57 @@ async fn p11_the_test_of_an_enrollment_demands_it_as_a_sign_in_does() {
         let decided = device.approve(&challenge, None, verified).await.unwrap();
         if verified.is_none() {
             assert_eq!(decided.reason, Reason::VerificationMissing.as_str());
-            until("the test can be made again", || async {
-                world.portal.test_again(request, None).await.is_ok()
-            })
-            .await;
+            let again = |told: &EnrollmentOutcome| told.next_step == Some(NextStep::RetryTest);
+            world.portal.wait_enrollment(request, PATIENCE, again).await.unwrap();
+            world.portal.test_again(request, None).await.unwrap();
         }
     }
     let changed = world.changed(request).await;
     assert_eq!(changed.result, fleet_domain::EnrollmentResult::Done, "{changed:?}");
     let reasons: Vec<_> = changed.tests.iter().map(|test| test.reason).collect();
     assert_eq!(reasons, [Some(Reason::VerificationMissing), Some(Reason::OkPush)]);
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s20_s21_s22_s23_a_program_is_activated_by_a_code_tested_signs_in_and_gives_itself_up() {
+    let world = World::new("").await;
+    let mut enrollment = EnrollmentPolicy { operators: true, ..their_own() };
+    enrollment.requests.push(Change::DeviceActivate);
+    world.register(policy(enrollment)).await;
+    let alice = world.user("alice", Channel::Push, Vec::new(), Vec::new()).await;
+    let fleet = world.start(&ALL).await;
+    let change = world.change(&alice, Change::DeviceActivate).by_operator("dora", "asked");
+    let request = world.enroll(change).await;
+    let shown =
+        world.portal.wait_enrollment(request, PATIENCE, |told| told.activation.is_some()).await.unwrap();
+    let codes = shown.activation.unwrap();
+    let scanned = Activation::scan(&codes.qr.unwrap()).unwrap();
+    let typed = Activation::typed(&codes.code.unwrap(), &codes.url.unwrap()).unwrap();
+    let new_key = || DeviceKeyPair::generate(DeviceAlg::EdDsa);
+    let mut device = Device::activate(&scanned, new_key(), ("laptop", Platform::Other), None).await.unwrap();
+    let late = Device::activate(&typed, new_key(), ("another", Platform::Other), None).await.unwrap_err();
+    assert!(matches!(late, Error::Refused { refusal: Refusal::ActivationUsed, .. }), "{late}");
+    assert_eq!(device.account().0, "Operations Portal");
+
+    world.portal.test_again(request, None).await.unwrap();
+    until("its test waits in the app", || async { !device.list().await.unwrap().is_empty() }).await;
+    let test = device.list().await.unwrap().remove(0);
+    assert_eq!(test.purpose, "enrollment_test");
+    assert_eq!(device.approve(&test, None, None).await.unwrap().reason, "ok_push");
+    assert_eq!(world.changed(request).await.result, fleet_domain::EnrollmentResult::Done);
+
+    let path = world.file("activated.json");
+    device.push_address(Some(&Push::Token("fcm-registration-token".into()))).await.unwrap();
+    device.save(&path).unwrap();
+    let device = Device::load(&path).unwrap();
+    let id = world.ask(&world.portal.draft(alice)).await;
+    let decided = device.approve(&listed(&device, id).await, None, Some(Verified::Biometric)).await.unwrap();
+    assert_eq!(decided.reason, "ok_push");
+    assert_eq!(world.outcome(id).await.assurance, Some(Assurance::ApproveBiometric));
+
+    device.revoke().await.unwrap();
+    let gone = device.list().await.unwrap_err();
+    assert!(matches!(gone, Error::Refused { refusal: Refusal::Unauthorized, .. }), "{gone}");
     assert!(fleet.stop().await);
 }

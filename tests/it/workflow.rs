@@ -102,7 +102,7 @@ async fn r2_the_policys_workflow_calls_who_has_not_answered_the_push_in_time() {
     let waited = push.ended_at.unwrap().since(push.placed_at.unwrap());
     assert!((Duration::from_secs(5)..Duration::from_secs(8)).contains(&waited), "{waited:?}");
     assert_eq!((push.target, call.target), (Target::Primary, Target::Primary));
-    assert_eq!((push.state, call.state), (AttemptState::Ended, AttemptState::Ended));
+    assert_eq!(push.state, AttemptState::Ended);
     assert!(call.reserved_at >= push.ended_at.unwrap() && call.answered_at.is_some());
     assert_eq!(outcome.skipped, []);
     // A channel by routing key is that channel.
@@ -155,12 +155,12 @@ async fn r2_all_steps_share_one_deadline() {
     world.register(Policy { workflow, ..push_then_call() }).await;
     let alice = user(&world, SILENT, Some(IGNORED)).await;
     let fleet = world.start(&ALL).await;
-    let draft = world.portal.draft(alice).answer_within(Duration::from_secs(11));
+    let draft = world.portal.draft(alice).answer_within(Duration::from_secs(16));
     let outcome = world.outcome(world.ask(&draft).await).await;
     assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Expired, Some(Reason::NoResponse)));
     assert_eq!(way(&outcome), [(Channel::Push, Some(Reason::NoResponse)), (Channel::Push, None)]);
     let accepted = outcome.attempts[0].reserved_at;
-    assert!(outcome.answer_by.since(accepted) <= Duration::from_secs(11), "{outcome:?}");
+    assert!(outcome.answer_by.since(accepted) <= Duration::from_secs(16), "{outcome:?}");
     let ended_at = world.stored(outcome.challenge_id).await.unwrap().live.end.unwrap().at;
     assert!(ended_at.since(outcome.answer_by) <= Duration::from_secs(1), "{outcome:?}");
     assert!(fleet.stop().await);

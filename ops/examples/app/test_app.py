@@ -22,6 +22,17 @@ PEOPLE = HERE.parents[1] / "demo-data/people.toml"
 PATIENCE_SECONDS = 60
 
 
+def fleetctl(*arguments):
+    """What fleetctl says as JSON."""
+    command = [os.environ["TEST_FLEETCTL"], *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    return json.loads(done.stdout) if done.stdout else _fail(done.stderr)
+
+
+def _fail(said):
+    raise AssertionError(said)
+
+
 def mallorys_phone(url):
     """Her device, with the key that everybody has."""
     section = PEOPLE.read_text(encoding="utf-8").split('[[device]]\nuser = "mallory"\n')[1].split("[[")[0]
@@ -40,10 +51,7 @@ class Asked:
     def end(self):
         """The signed outcome, as the portal has it."""
         out, err = self._portal.communicate(timeout=PATIENCE_SECONDS)
-        return json.loads(out) if out else self._fail(err)
-
-    def _fail(self, err):
-        raise AssertionError(err)
+        return json.loads(out) if out else _fail(err)
 
 
 class OnARealFleet(unittest.TestCase):
@@ -73,6 +81,32 @@ class OnARealFleet(unittest.TestCase):
                 return waiting[0]
             time.sleep(0.1)
         raise AssertionError("the app's list stays empty")
+
+    def test_a_code_activates_one_device_whichever_way_it_is_read(self):
+        for way in ("qr", "typed"):
+            told = fleetctl("user", "change", "mallory", "device_activate", "--portal", "helpdesk", "--reason", "asked")
+            codes, state = told["activation"], str(pathlib.Path(self.folder.name, way))
+            given = [codes["qr"]] if way == "qr" else [codes["code"].lower(), "--url", codes["url"]]
+            mistyped = codes["code"][:-1] + ("2" if codes["code"][-1] != "2" else "3")
+            self.assertIn("mistyped", self.run_app("--state", state, "activate", mistyped, "--url", codes["url"]))
+            self.assertEqual(self.run_app("--state", state, "activate", *given), "")
+            late = self.run_app("--state", state + "-late", "activate", codes["qr"])
+            self.assertIn("activation_used", late)
+            device = mfa_app.App.load(state)
+            self.assertEqual((device.known["portal"], device.known["account"]), ("helpdesk", "mallory"))
+            digits = self.run_app("--state", state, "code").split()[0]
+            self.assertRegex(digits, "^[0-9]{6}$")
+            device.push_address({"token": "another-token"}, version=10)
+            for version, code in ((10, "stale_version"), (9, "stale_version"), (0, "malformed")):
+                with self.assertRaises(mfa_app.AppError) as refused:
+                    device.post("/app/push-address", "mfa-push-address+jwt", {**device._about_itself(), "version": version})
+                self.assertEqual(refused.exception.code, code, version)
+            device.push_address()
+            self.assertEqual(self.run_app("--state", state, "list"), "", "it waits for its test alone")
+            self.assertEqual(self.run_app("--state", state, "revoke"), "")
+            with self.assertRaises(mfa_app.AppError) as refused:
+                device.challenges()
+            self.assertEqual(refused.exception.code, "unauthorized")
 
     def test_the_number_on_the_page_approves_and_is_named(self):
         asked = Asked("--number", "47", "--application", "Payroll")

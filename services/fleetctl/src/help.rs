@@ -338,6 +338,7 @@ Examples:
   fleetctl user change alice method_change --portal help-desk --method push --reason asked
   fleetctl user change alice bypass --portal help-desk --seconds 120 --ticket HD-7 --reason repair
   fleetctl user change alice device_lost --portal help-desk --reason stolen
+  fleetctl user change alice device_activate --portal help-desk --reason asked
   fleetctl user change newcomer enroll --portal help-desk --method voice --audience staff --reason hired
 
 You ask as a portal: RabbitMQ proves who you are, and its policy says what it may change (enrollment.requests). An operators' portal \

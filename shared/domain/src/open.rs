@@ -272,6 +272,12 @@ fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)
     }
 }
 
+/// How long the phone of a step rings: no longer than the step lasts.
+fn ring_s(timeout: Option<Duration>, portal: &Portal) -> u8 {
+    let seconds = timeout.and_then(|timeout| u8::try_from(timeout.as_secs()).ok());
+    seconds.map_or(portal.policy.ring_s, |seconds| seconds.min(portal.policy.ring_s).max(LEAST_RING_S))
+}
+
 /// Why no one-time code of this device, or of any, is taken, if none is.
 fn may_type_code(device: Option<DeviceId>, user: &User, now: Timestamp) -> Result<(), Reason> {
     if !user.has_totp(device) {
@@ -279,12 +285,6 @@ fn may_type_code(device: Option<DeviceId>, user: &User, now: Timestamp) -> Resul
     }
     let locked = user.totp_locked_until.is_some_and(|until| until > now);
     if locked { Err(Reason::LockedOut) } else { Ok(()) }
-}
-
-/// How long the phone of a step rings: no longer than the step lasts.
-fn ring_s(timeout: Option<Duration>, portal: &Portal) -> u8 {
-    let seconds = timeout.and_then(|timeout| u8::try_from(timeout.as_secs()).ok());
-    seconds.map_or(portal.policy.ring_s, |seconds| seconds.min(portal.policy.ring_s).max(LEAST_RING_S))
 }
 
 /// Why this phone is not called, if it is not.

@@ -210,6 +210,13 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
     states
 }
 
+/// A push that is approved only with a verification of who holds the app.
+pub(crate) fn demanding() -> Challenge {
+    let mut portal = portal();
+    portal.policy.user_verification = UserVerification::Any;
+    open(&ask(&[Channel::Push], false), Some(&user()), &portal, at(0)).unwrap()
+}
+
 /// A code was typed: the first try of the attempt, or another one.
 pub(crate) fn code_entered(attempt: u8, id: u8) -> Event {
     Event::CodeEntered { attempt, id: [id; 16] }
@@ -239,13 +246,6 @@ fn waits_for_codes(unreached: &[Event]) -> Vec<(&'static str, Challenge)> {
         ("voice failed, code awaited", steps(&voice_then_code, unreached)),
         ("code right", steps(&code, &[code_entered(1, 1), code_judged(1, 1, CodeVerdict::Right(device()))])),
     ]
-}
-
-/// A push that is approved only with a verification of who holds the app.
-pub(crate) fn demanding() -> Challenge {
-    let mut portal = portal();
-    portal.policy.user_verification = UserVerification::Any;
-    open(&ask(&[Channel::Push], false), Some(&user()), &portal, at(0)).unwrap()
 }
 
 /// Calls that lead to another one, should their caller ID be rejected.

@@ -100,7 +100,8 @@ fn call_ended(reason: Option<Reason>) -> Event {
 fn r2_a_push_that_nobody_answers_within_its_time_is_followed_by_the_call_under_the_same_deadline() {
     let opened = open(&ask(&[], false), Some(&user()), &push_then_call(), at(0)).unwrap();
     let deadline = opened.request.answer_by;
-    let pushed = after(&opened, &[Event::Send { check_after: None }, Event::Pushed { attempt: 1, devices: 1 }]);
+    let pushed =
+        after(&opened, &[Event::Send { check_after: None }, Event::Pushed { attempt: 1, devices: 1 }]);
     let check = Event::Check { attempt: 1 };
     assert!(step(&pushed, &check, at(21)).is_err(), "20 seconds from when it was pushed");
     let called = step(&pushed, &check, at(22)).unwrap();
@@ -136,7 +137,8 @@ fn r2_only_who_was_not_reached_is_tried_by_the_next_step() {
     }
     let pushed_first =
         open(&ask(&[Channel::Push, Channel::Voice], false), Some(&user()), &portal(), at(0)).unwrap();
-    let pushed = after(&pushed_first, &[Event::Send { check_after: None }, Event::Pushed { attempt: 1, devices: 1 }]);
+    let pushed =
+        after(&pushed_first, &[Event::Send { check_after: None }, Event::Pushed { attempt: 1, devices: 1 }]);
     for decision in [Decision::NotMe, Decision::Decline, Decision::Cancel] {
         let ended = after(&pushed, &[Event::Decided { device: device(), decision }]);
         assert!(!ended.is_open(), "{decision:?}");
