@@ -1,4 +1,5 @@
-//! Writes everything that is generated: schemas, and the references of settings, metrics, prompts, reasons and scenarios.
+//! Writes everything that is generated: schemas, the test vectors of the app's protocol, and the references of settings, metrics,
+//! prompts, reasons and scenarios.
 //! `./ops/test` runs it and fails when that changes a file.
 
 mod demo;
@@ -7,6 +8,7 @@ mod prompts;
 mod reasons;
 mod scenarios;
 mod settings;
+mod vectors;
 
 use std::fs;
 use std::path::Path;
@@ -18,6 +20,8 @@ fn main() -> anyhow::Result<()> {
     for (name, text) in fleet_contracts::schemas() {
         write(&root.join("shared/contracts/schemas").join(name), &text)?;
     }
+    let path = root.join("shared/contracts/app/vectors.json");
+    write(&path, &vectors::vectors(&path)?)?;
     let demo = demo::read()?;
     for (name, text) in [
         ("settings.md", settings::reference()),

@@ -1,5 +1,7 @@
 //! The push, from a portal's message to the app's answer.
 
+mod app;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use fleet_domain::{
 };
 use fleet_records::{DeviceAlg, NewDevice, NewPhone};
 
-use crate::app::App;
+use self::app::App;
 use crate::world::{ALL, World, until};
 
 /// The simulator's swarm: its devices approve, and share one key.

@@ -1,5 +1,6 @@
 //! What a person may change, from a portal's message to the change's effect, over the real queues and with real calls.
 
+mod activation;
 mod devices;
 mod operators;
 mod phones;
@@ -54,7 +55,7 @@ presses = ["0#", "1#"]
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Everything that a portal may ask for on behalf of the person.
-pub(crate) const THEIR_OWN: [Change; 10] = [
+pub(crate) const THEIR_OWN: [Change; 11] = [
     Change::Enroll,
     Change::Method,
     Change::Phone,
@@ -63,6 +64,7 @@ pub(crate) const THEIR_OWN: [Change; 10] = [
     Change::Pin,
     Change::Questions,
     Change::DeviceRevoke,
+    Change::DeviceActivate,
     Change::Recovery,
     Change::Read,
 ];

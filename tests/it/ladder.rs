@@ -11,7 +11,7 @@ const RUNGS: &[(u8, &[&str])] = &[
     // These two are imported by everything above, and read settings and the stop themselves.
     (2, &["fleet-keys", "fleet-telemetry"]),
     (3, &["fleet-broker", "fleet-outcomes", "fleet-records", "fleet-twilio", "fleet-numbers"]),
-    (4, &["fleet-engine", "fleet-portal-client"]),
+    (4, &["fleet-engine", "fleet-portal-client", "fleet-app-client"]),
     (
         5,
         &[
@@ -48,6 +48,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("crypto_box", &["fleet-keys"]),
     ("rlibphonenumber", &["fleet-numbers"]),
     ("askama", &["fleet-gateway"]),
+    ("fast_qr", &["fleet-ctl"]),
 ];
 
 /// What the simulator may know of the fleet: nothing of what it is held against.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod app;
+mod by_app;
 mod by_phone;
 mod by_push;
 mod caller_ids;
@@ -16,4 +17,5 @@ mod reasons;
 mod redis_lost;
 mod requests;
 mod restarts;
+mod workflow;
 mod world;

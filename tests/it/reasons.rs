@@ -12,12 +12,11 @@ use std::sync::{Mutex, PoisonError};
 use fleet_domain::Reason;
 
 /// Reasons that nothing comes to yet: there is no such method, limit or check.
-const NOT_YET: [Reason; 10] = [
+const NOT_YET: [Reason; 9] = [
     Reason::OkCode,
     Reason::OkTotp,
     Reason::CodeMismatch,
     Reason::TotpMismatch,
-    Reason::VerificationMissing,
     Reason::BudgetExhausted,
     Reason::FraudGuard,
     Reason::InvalidExtension,

@@ -150,6 +150,17 @@ impl World {
         world
     }
 
+    /// The gateway's base URL.
+    pub(crate) fn gateway_url(&self) -> &str {
+        let url = self.environment.iter().find(|(name, _)| name == "FLEET_ENGINE__PUBLIC_URL");
+        url.map(|(_, url)| url.as_str()).unwrap()
+    }
+
+    /// A file of this test alone.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Registers the tests' portal with this policy.
     pub(crate) async fn register(&self, policy: Policy) {
         let portal = Portal {
@@ -266,12 +277,6 @@ impl World {
              AS 'SELECT clock_timestamp() + {seconds} * interval ''1 s'''"
         );
         self.scratch.sql(&clock).await;
-    }
-
-    /// Where the gateway listens.
-    pub(crate) fn gateway_url(&self) -> &str {
-        let setting = self.environment.iter().find(|(name, _)| name == "FLEET_ENGINE__PUBLIC_URL");
-        setting.map_or("", |(_, url)| url.as_str())
     }
 
     /// The challenge as it is stored.

@@ -28,6 +28,7 @@ impl Worker {
         };
         let event = match goes_on.with {
             With::Cancel => Ok(EnrollmentEvent::Cancel),
+            With::Activation => Ok(EnrollmentEvent::NewCode),
             With::Test => self.new_test(&stored.enrollment, &goes_on, portal),
             With::Answers => match self.answered(&stored.enrollment, &goes_on).await? {
                 Ok(Some(answers)) => Ok(EnrollmentEvent::Answered(answers)),

@@ -216,7 +216,8 @@ pub(crate) fn surplus(secrets: &Secrets, change: Change, role: PhoneRole) -> Opt
         | Change::Block
         | Change::Unblock
         | Change::Bypass
-        | Change::Delete => (false, false, false, false),
+        | Change::Delete
+        | Change::DeviceActivate => (false, false, false, false),
     };
     [
         ("data.sealed.phone", secrets.phone.is_some(), phone),

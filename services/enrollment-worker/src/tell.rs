@@ -61,11 +61,18 @@ impl Worker {
             portal: enrollment.key.portal.clone(),
             subject: enrollment.key.id.into(),
             seq: enrollment.version,
-            json: EnrollmentOutcome::of(enrollment, portal).to_json(),
+            json: self.outcome(enrollment, portal).to_json(),
             terminal: !enrollment.is_open(),
             collect_by: enrollment.request.collect_by,
         };
         self.engine.outcomes().tell(told).await.is_ok() || self.engine.now() > enrollment.request.collect_by
+    }
+
+    fn outcome(&self, enrollment: &Enrollment, portal: &Portal) -> EnrollmentOutcome {
+        let outcome = EnrollmentOutcome::of(enrollment, portal);
+        let Some(activation) = &enrollment.live.activation else { return outcome };
+        let code = self.records().activation_code(&enrollment.key, activation.counter);
+        outcome.with_activation_code(&code.typed, &code.long, self.engine.links().public_url())
     }
 
     /// Blocks and lost devices count for what is open now, too (within a second, ringing calls included).
@@ -130,6 +137,7 @@ fn ends_challenges(enrollment: &Enrollment) -> Option<Reason> {
         | Change::Recovery
         | Change::Read
         | Change::Unblock
-        | Change::Bypass => None,
+        | Change::Bypass
+        | Change::DeviceActivate => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: commands, arguments, and help that teaches. What is done to users is in `user`.
 
+mod app;
 mod user;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::ask::{Method, parse_number, parse_target};
 use crate::help;
 
+pub(crate) use self::app::{AppAct, AppArgs, KeyKind};
 pub(crate) use self::user::{ChangeArgs, ExportArgs, ImportArgs, UserAct};
 
 /// Ask for challenges as a portal does, and look into a running fleet.
@@ -104,6 +106,9 @@ pub enum Command {
     /// Show how full every queue is, and who reads it.
     #[command(after_help = help::QUEUES)]
     Queues,
+    /// Be an authenticator: activate, list, approve, deny, one-time codes. Draws QR codes too.
+    #[command(after_help = help::APP, subcommand_required = true, arg_required_else_help = true)]
+    App(Box<AppArgs>),
     /// Run a file of challenges, show them live, and check how each of them ends.
     #[command(after_help = help::PLAY)]
     Play(PlayArgs),

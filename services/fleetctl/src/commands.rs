@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod app;
 mod audit;
 mod carriers;
 mod challenge;
@@ -35,12 +36,17 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
     }
     let mut screen = Screen::stdout();
     let screen = &mut screen;
+    // An app knows nothing of a fleet's settings.
+    if let Command::App(args) = cli.command {
+        return app::run(*args, screen).await;
+    }
     if matches!(cli.command, Command::Keys) {
         return keys::run(screen);
     }
     let sections = Sections::load()?;
     match cli.command {
         Command::Keys => keys::run(screen),
+        Command::App(args) => app::run(*args, screen).await,
         Command::Migrate => migrate(&sections, screen).await,
         Command::DemoData { file } => demo_data::run(&file, &sections, screen).await,
         Command::Challenge(args) => challenge::run(&args, &sections, screen).await,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use fleet_settings::{NotAllowed, Settings, SettingsError};
 
 use crate::exit::Exit;
+use crate::print::clean;
 
 /// One of the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,9 @@ pub enum Error {
         /// How many challenges.
         count: u64,
     },
+    /// The gateway was not reached, or did not do what the app asked for.
+    #[error("{}", clean(&Self::chain(.0)))]
+    App(#[from] fleet_app_client::Error),
     /// A setting can't be used.
     #[error("{0}")]
     Setting(String),
@@ -147,6 +151,7 @@ impl Error {
             Self::NotFound { .. } => Exit::NotFound,
             Self::Unavailable { .. } | Self::Forbidden { .. } => Exit::Unavailable,
             Self::Refused { .. } => Exit::Refused,
+            Self::App(error) => app_exit(error),
             Self::Unconfirmed { .. } | Self::NotErased { .. } => Exit::Usage,
             Self::Setting(_) => Exit::Settings,
             Self::NoOutcome { .. } | Self::Unsettled { .. } => Exit::NoOutcome,
@@ -181,6 +186,29 @@ impl Error {
             source = cause.source();
         }
         text
+    }
+}
+
+const fn app_exit(error: &fleet_app_client::Error) -> Exit {
+    use fleet_app_client::{Error as App, Refusal};
+    match error {
+        App::Unreachable(_) | App::Unavailable { .. } | App::NotOurs { .. } | App::Client(_) => {
+            Exit::Unavailable
+        }
+        App::Store { .. } => Exit::Data,
+        App::Refused { refusal, .. } => match refusal {
+            Refusal::ActivationUnknown
+            | Refusal::ActivationUsed
+            | Refusal::ActivationExpired
+            | Refusal::Unknown
+            | Refusal::Ended => Exit::NotFound,
+            Refusal::Malformed
+            | Refusal::CodeMistyped
+            | Refusal::Unauthorized
+            | Refusal::NotAsked
+            | Refusal::StaleVersion
+            | Refusal::Other(_) => Exit::Unavailable,
+        },
     }
 }
 

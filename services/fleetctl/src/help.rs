@@ -66,6 +66,113 @@ Exit codes:
   69  PostgreSQL is unavailable, or refuses
   78  a setting is missing or wrong";
 
+pub(crate) const APP: &str = "\
+Examples:
+  fleetctl app activate 'mfa-fleet://activate?v=1&url=https%3A%2F%2Fmfa.example.org&code=0f9ZvDk0TRiZ6YbRk1PTcg'
+  fleetctl app list
+  fleetctl app approve 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b --number 47
+  fleetctl app code
+
+A device like a phone, for tests and for people without one. It asks the gateway and gets no pushes. Its key lies in a file: whoever \
+has that file is the device.
+
+Exit codes:
+   0  done, or approved
+  10  denied
+  14  refused before it was sent
+  65  the device's file is wrong
+  66  not found
+  69  the gateway is unavailable, or refuses";
+
+pub(crate) const APP_ACTIVATE: &str = "\
+Examples:
+  fleetctl app activate 'mfa-fleet://activate?v=1&url=https%3A%2F%2Fmfa.example.org&code=0f9ZvDk0TRiZ6YbRk1PTcg'
+  fleetctl app activate 7KQ2-9XWM-4RTA --url https://mfa.example.org --name laptop
+  fleetctl app activate -
+
+A code counts once and for ten minutes. The device answers nothing but its own test until that has passed: the portal starts it, then \
+`fleetctl app list` shows it. A file that is a device already is never written over.
+
+Exit codes:
+   0  activated
+  14  the code is mistyped or damaged, and was not sent
+  65  the file is a device already, or cannot be written
+  66  there is no such code, or it was used or is too old
+  69  the gateway is unavailable, or refuses";
+
+pub(crate) const APP_LIST: &str = "\
+Examples:
+  fleetctl app list
+  fleetctl app list --state tablet.json
+
+The portal learns that somebody looks at each of them.
+
+Exit codes:
+   0  done
+  65  the device's file is wrong
+  69  the gateway is unavailable, or refuses";
+
+pub(crate) const APP_APPROVE: &str = "\
+Examples:
+  fleetctl app approve 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+  fleetctl app approve 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b --number 47 --uv pin
+
+There is no second try: wrong digits end the challenge, as denied. --uv tells the portal how you made sure of who holds this device: say \
+it only if you did.
+
+Exit codes:
+   0  approved
+  10  denied
+  14  a number or a verification is missing, and nothing was sent
+  65  the device's file is wrong
+  66  it does not wait for an answer any more
+  69  the gateway is unavailable, or refuses";
+
+pub(crate) const APP_DENY: &str = "\
+Examples:
+  fleetctl app deny 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
+  fleetctl app deny 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b --reason not_me
+
+not_me says that somebody else signs in: it reports fraud, and blocks the account.
+
+Exit codes:
+   0  denied, as you asked
+  65  the device's file is wrong
+  66  it does not wait for an answer any more
+  69  the gateway is unavailable, or refuses";
+
+pub(crate) const APP_CODE: &str = "\
+Example:
+  fleetctl app code
+
+It needs no network, but the right time. Each code counts once.
+
+Exit codes:
+   0  done
+  65  the device's file is wrong
+  66  the device has no one-time codes";
+
+pub(crate) const APP_REVOKE: &str = "\
+Example:
+  fleetctl app revoke
+
+The device can do nothing any more, and what waits for its answer alone ends.
+
+Exit codes:
+   0  done
+  65  the device's file is wrong
+  69  the gateway is unavailable, or refuses; the file is still there";
+
+pub(crate) const APP_QR: &str = "\
+Examples:
+  fleetctl app qr https://mfa.example.org
+  fleetctl app qr - --svg code.svg
+
+Exit codes:
+   0  done
+  14  the text is longer than a QR code can say
+  65  the file is there already, or cannot be made";
+
 pub(crate) const CHALLENGE: &str = "\
 Examples:
   fleetctl challenge --user alice
@@ -213,6 +320,7 @@ Examples:
   fleetctl user change alice method_change --portal help-desk --method push --reason asked
   fleetctl user change alice bypass --portal help-desk --seconds 120 --ticket HD-7 --reason repair
   fleetctl user change alice device_lost --portal help-desk --reason stolen
+  fleetctl user change alice device_activate --portal help-desk --reason asked
   fleetctl user change newcomer enroll --portal help-desk --method voice --audience staff --reason hired
 
 You ask as a portal: RabbitMQ proves who you are, and its policy says what it may change (enrollment.requests). An operators' portal \

@@ -14,6 +14,7 @@ mod people;
 mod portal;
 mod print;
 mod progress;
+mod qr;
 mod scenario;
 mod session;
 mod settings;

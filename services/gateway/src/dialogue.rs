@@ -103,6 +103,8 @@ mod tests {
             prompts: 3,
             body_hash: [0; 32],
             pin: None,
+            user_verification: fleet_domain::UserVerification::Off,
+            skipped: Vec::new(),
         };
         let mut attempt = Attempt::new(1, Channel::Voice, 0, 0);
         attempt.state = state;

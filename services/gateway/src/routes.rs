@@ -26,6 +26,9 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route(Route::Call.path(), post(twilio::calls::serve))
         .route(Route::Input.path(), post(twilio::calls::input::take))
         .route(Route::Status.path(), post(twilio::calls::status::take))
+        .route(Route::Activate.path(), post(app::activate::take))
+        .route(Route::PushAddress.path(), post(app::push_address::take))
+        .route(Route::Revoke.path(), post(app::revoke::take))
         .route(Route::Challenges.path(), get(app::challenges::list))
         .route(Route::Answer.path(), post(app::challenges::answer::take))
         .route(Route::Opened.path(), post(app::challenges::opened::take))
@@ -41,6 +44,9 @@ enum Route {
     Call,
     Input,
     Status,
+    Activate,
+    PushAddress,
+    Revoke,
     Challenges,
     Answer,
     Opened,
@@ -49,14 +55,26 @@ enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 6] =
-        [Self::Call, Self::Input, Self::Status, Self::Challenges, Self::Answer, Self::Opened];
+    const ALL: [Self; 9] = [
+        Self::Call,
+        Self::Input,
+        Self::Status,
+        Self::Activate,
+        Self::PushAddress,
+        Self::Revoke,
+        Self::Challenges,
+        Self::Answer,
+        Self::Opened,
+    ];
 
     const fn path(self) -> &'static str {
         match self {
             Self::Call => "/twilio/calls/{portal}/{challenge}/{attempt}/{token}",
             Self::Input => "/twilio/calls/{portal}/{challenge}/{attempt}/{token}/input/{round}",
             Self::Status => "/twilio/calls/{portal}/{challenge}/{attempt}/{token}/status",
+            Self::Activate => "/app/activate",
+            Self::PushAddress => "/app/push-address",
+            Self::Revoke => "/app/revoke",
             Self::Challenges => "/app/challenges",
             Self::Answer => "/app/challenges/{portal}/{challenge}/answer",
             Self::Opened => "/app/challenges/{portal}/{challenge}/opened",
@@ -69,6 +87,9 @@ impl Route {
             Self::Call => "twilio_call",
             Self::Input => "twilio_input",
             Self::Status => "twilio_status",
+            Self::Activate => "app_activate",
+            Self::PushAddress => "app_push_address",
+            Self::Revoke => "app_revoke",
             Self::Challenges => "app_challenges",
             Self::Answer => "app_answer",
             Self::Opened => "app_opened",
@@ -86,7 +107,14 @@ impl Route {
     fn limit(self, request_timeout: Duration) -> Duration {
         match self {
             Self::Call | Self::Input => request_timeout * 2,
-            Self::Status | Self::Challenges | Self::Answer | Self::Opened | Self::None => request_timeout,
+            Self::Status
+            | Self::Activate
+            | Self::PushAddress
+            | Self::Revoke
+            | Self::Challenges
+            | Self::Answer
+            | Self::Opened
+            | Self::None => request_timeout,
         }
     }
 
@@ -96,9 +124,12 @@ impl Route {
         match self {
             Self::Call | Self::Input => (because, Twiml::hang_up()).into_response(),
             Self::Status | Self::None => (because, StatusCode::SERVICE_UNAVAILABLE).into_response(),
-            Self::Challenges | Self::Answer | Self::Opened => {
-                (because, app::AppRefusal::Setback(Setback::Unavailable)).into_response()
-            }
+            Self::Activate
+            | Self::PushAddress
+            | Self::Revoke
+            | Self::Challenges
+            | Self::Answer
+            | Self::Opened => (because, app::AppRefusal::Setback(Setback::Unavailable)).into_response(),
         }
     }
 }

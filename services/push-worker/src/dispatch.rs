@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fleet_broker::{Delivery, Verdict};
 use fleet_domain::{
-    Attempt, AttemptState, Challenge, Device, DeviceId, Event, Step, User, has_resend_left, owed,
+    Attempt, AttemptState, Challenge, Device, DeviceId, Event, Purpose, Step, User, has_resend_left, owed,
 };
 use fleet_engine::{Applied, Apply, Engine, Error};
 use fleet_lifecycle::{CrashPoint, crash_during, crash_point};
@@ -149,9 +149,16 @@ impl Dispatch {
         }
     }
 
-    /// Reads the devices of the step.
+    /// Reads the devices of the step. One that is being tested is not among its user's devices yet.
     async fn devices(&self, challenge: &Challenge) -> Result<Vec<Device>, Error> {
-        Ok(devices_of(self.user(challenge).await?, challenge))
+        let devices = devices_of(self.user(challenge).await?, challenge);
+        let is_test = challenge.request.purpose == Purpose::EnrollmentTest;
+        match challenge.current_step() {
+            Some(Step::Push { device: Some(only), .. }) if is_test && devices.is_empty() => {
+                Ok(self.engine.records().untested_device(*only).await?.into_iter().collect())
+            }
+            Some(Step::Push { .. } | Step::Voice { .. }) | None => Ok(devices),
+        }
     }
 
     pub(crate) async fn user(&self, challenge: &Challenge) -> Result<Option<User>, Error> {

@@ -60,6 +60,8 @@ fn with_steps(steps: Vec<Step>) -> Challenge {
         prompts: 3,
         body_hash: [9; 32],
         pin: None,
+        user_verification: fleet_domain::UserVerification::Off,
+        skipped: Vec::new(),
     };
     let id = ChallengeId::from_parts(at(0), [7; 10]);
     let key = ChallengeKey { id, portal: PortalName::parse("operations").unwrap() };

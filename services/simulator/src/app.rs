@@ -1,203 +1,240 @@
 //! Authenticator apps: a push wakes one, it asks the gateway for its open challenges and answers as its script says.
+//!
+//! `app/gateway.rs` has what it sends, `app/account.rs` how it gets and loses its account, `app/waiting.rs` what it is
+//! busy with. How scripts are written is in `cast/app_script.rs`.
 
+mod account;
+mod gateway;
+mod totp;
+mod waiting;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Client, RequestBuilder};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
-use crate::cast::{Conduct, Denial, Device};
-use crate::dates;
-use crate::ids;
+use crate::cast::{Decision, Device, Typing};
+use crate::device_key::DeviceKey;
 use crate::journal::Fact;
-use crate::jws;
 use crate::world::World;
 
-/// How often an app asks again while the gateway can't be reached, and the first wait, in real time.
-const TRIES: u32 = 7;
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+pub(crate) use account::{Activation, Rotation, activate, revoke, rotate};
+use gateway::{Challenge, Way};
+pub(crate) use gateway::{Push, Reply};
+pub(crate) use totp::Totp;
+use waiting::{Waiting, Work};
 
-/// What all apps share: the way to the gateway.
+/// How long after `answer_by` a late answer is sent, in real time: more than clocks differ.
+const LATE: Duration = Duration::from_millis(500);
+
+/// What all apps share.
 pub(crate) struct Apps {
-    client: Client,
-    /// Base URL without a slash at its end.
-    url: String,
-}
-
-#[derive(Serialize)]
-struct RequestClaims<'a> {
-    htm: &'static str,
-    htu: &'a str,
-    iat: i64,
-    jti: Uuid,
-}
-
-#[derive(Serialize)]
-struct AnswerClaims<'a> {
-    portal: &'a str,
-    challenge_id: &'a str,
-    nonce: &'a str,
-    decision: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Denial>,
-    device_id: Uuid,
-    exp: i64,
-}
-
-#[derive(Deserialize)]
-struct Open {
-    challenges: Vec<Challenge>,
-}
-
-#[derive(Deserialize)]
-struct Challenge {
-    portal: String,
-    #[serde(rename = "challenge_id")]
-    id: String,
-    nonce: String,
-    answer_by: String,
-}
-
-#[derive(Deserialize)]
-struct Answered {
-    result: Option<String>,
-    error: Option<Refusal>,
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    code: String,
-}
-
-/// An answer of the gateway.
-struct Reply {
-    status: u16,
-    body: Vec<u8>,
+    way: Way,
+    waiting: Waiting,
 }
 
 impl Apps {
-    pub(crate) fn new(app_url: &str) -> reqwest::Result<Self> {
-        let client = Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(10))
-            .pool_max_idle_per_host(64)
-            .build()?;
-        Ok(Self { client, url: app_url.trim_end_matches('/').to_owned() })
+    pub(crate) fn new() -> reqwest::Result<Self> {
+        Ok(Self { way: Way::new()?, waiting: Waiting::default() })
     }
+}
 
-    /// Sends until the gateway gives an answer that is not its own fault. Each try is signed anew.
-    async fn send(&self, request: impl Fn() -> Option<RequestBuilder>) -> Option<Reply> {
-        let mut wait = FIRST_WAIT;
-        for _ in 1..TRIES {
-            match once(request()?).await {
-                Some(reply) if reply.status < 500 => return Some(reply),
-                Some(_) | None => tokio::time::sleep(wait).await,
+/// What a push says, as far as it says anything.
+#[derive(Clone, Copy)]
+pub(crate) struct Notice<'a> {
+    pub(crate) event: Option<&'a str>,
+    pub(crate) portal: Option<&'a str>,
+    pub(crate) challenge: Option<&'a str>,
+}
+
+/// Delivers a push to its app.
+pub(crate) fn receive(world: &Arc<World>, device: Arc<Device>, notice: Notice<'_>) {
+    let (Some(portal), Some(challenge)) = (notice.portal, notice.challenge) else { return };
+    if device.is_removed() {
+        return;
+    }
+    let work = Work { device: device.id, portal: portal.to_owned(), challenge: challenge.to_owned() };
+    match notice.event {
+        None | Some("challenge") => begin(world, device, work),
+        Some("ended") => {
+            let waited = world.apps.waiting.withdraw(&work);
+            if waited {
+                count(world, "withdrawn");
             }
-            wait *= 2;
+            world.journal.record(&Fact::AppWithdrawn { device: device.id, portal, challenge, waited });
         }
-        once(request()?).await
+        Some(_) => {}
     }
 }
 
-async fn once(request: RequestBuilder) -> Option<Reply> {
-    let answer = request.send().await.ok()?;
-    let status = answer.status().as_u16();
-    let body = answer.bytes().await.ok()?.to_vec();
-    Some(Reply { status, body })
+/// Lets an app that polls begin to.
+pub(crate) fn poll(world: &Arc<World>, device: Arc<Device>) {
+    if device.script.polls.is_zero() {
+        return;
+    }
+    let world = Arc::clone(world);
+    let tasks = world.tasks.clone();
+    tasks.spawn_detail("polling app", async move {
+        let mut seen = HashSet::new();
+        let mut last = Some(200);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(world.time.real(device.script.polls)) => {}
+                () = world.stop.soft() => return,
+            }
+            if device.is_removed() {
+                return;
+            }
+            let (status, open) = world.apps.way.list(&world, &device).await;
+            // A line for each poll would hide everything else in the log.
+            if status != last && status != Some(200) {
+                let nothing = Fact::AppListed { device: device.id, challenge: None, status, open: None };
+                world.journal.record(&nothing);
+            }
+            last = status;
+            for Challenge { portal, id: challenge, .. } in open {
+                let work = Work { device: device.id, portal, challenge };
+                if seen.insert(work.clone()) {
+                    begin(&world, Arc::clone(&device), work);
+                }
+            }
+        }
+    });
 }
 
-/// Lets the app know that a challenge waits.
-pub(crate) fn wake(world: &Arc<World>, device: Arc<Device>, portal: Option<&str>, challenge: Option<&str>) {
-    let (Some(portal), Some(challenge)) = (portal, challenge) else { return };
-    let (decision, reason) = match device.conduct {
-        Conduct::Ignores => return,
-        Conduct::Approves => ("approve", None),
-        Conduct::Denies(reason) => ("deny", Some(reason)),
-    };
-    let (portal, challenge) = (portal.to_owned(), challenge.to_owned());
+/// Begins with a challenge, unless the app is at it already.
+fn begin(world: &Arc<World>, device: Arc<Device>, work: Work) {
+    if device.script.decision.is_none() && !device.script.opens {
+        return;
+    }
+    let Some(withdrawn) = world.apps.waiting.begin(work.clone()) else { return };
     let world = Arc::clone(world);
     let tasks = world.tasks.clone();
     tasks.spawn_detail("app", async move {
         let acting = async {
-            if !device.after.is_zero() {
-                tokio::time::sleep(world.time.real(device.after)).await;
+            let decided = tokio::select! {
+                decided = decide(&world, &device, &work) => decided,
+                // The sender is taken, not dropped, before an answer: an error means the same as a withdrawal.
+                _ = withdrawn => None,
+            };
+            if let Some(decided) = decided
+                && world.apps.waiting.may_answer(&work)
+            {
+                answer(&world, &device, &decided).await;
             }
-            let Some(open) = list(&world, &device, &portal, &challenge).await else { return };
-            answer(&world, &device, &open, decision, reason).await;
         };
         tokio::select! {
             () = acting => {}
             () = world.stop.soft() => {}
         }
+        world.apps.waiting.end(&work);
     });
 }
 
-/// The challenge that the push named, if the gateway lists it as open.
-async fn list(world: &World, device: &Device, portal: &str, challenge: &str) -> Option<Challenge> {
-    let url = format!("{}/app/challenges", world.apps.url);
-    let reply = world
-        .apps
-        .send(|| {
-            let iat = world.time.now_secs();
-            let claims = RequestClaims { htm: "GET", htu: &url, iat, jti: ids::uuid() };
-            let proof = jws::sign(device, "mfa-request+jwt", &claims)?;
-            Some(world.apps.client.get(&url).header(AUTHORIZATION, format!("Device {proof}")))
-        })
-        .await;
-    let status = reply.as_ref().map(|reply| reply.status);
-    let open = reply.and_then(|reply| serde_json::from_slice::<Open>(&reply.body).ok()).and_then(|open| {
-        open.challenges.into_iter().find(|open| open.portal == portal && open.id == challenge)
-    });
+/// What the person has made up their mind to.
+struct Decided {
+    open: Challenge,
+    decision: Decision,
+    number: Option<String>,
+}
+
+/// Everything before the answer; `None` when there will be none.
+async fn decide(world: &World, device: &Device, work: &Work) -> Option<Decided> {
+    let script = &device.script;
+    let thinking = async {
+        if !script.after.is_zero() {
+            tokio::time::sleep(world.time.real(script.after)).await;
+        }
+    };
+    let open = if script.opens {
+        let open = find(world, device, work).await?;
+        let status = world.apps.way.opened(world, device, &open).await;
+        let (portal, challenge) = (&open.portal, &open.id);
+        world.journal.record(&Fact::AppOpened { device: device.id, portal, challenge, status });
+        thinking.await;
+        open
+    } else {
+        thinking.await;
+        find(world, device, work).await?
+    };
+    let decision = script.decision?;
+    let number = match &script.types {
+        Typing::Waits if open.number_match => {
+            // Who has read nothing until then can't answer any more.
+            Some(tokio::time::timeout(left(world, &open), device.number()).await.ok()?)
+        }
+        Typing::Number(number) if open.number_match => Some(number.clone()),
+        Typing::Waits | Typing::Number(_) | Typing::Nothing => None,
+    };
+    if script.answers_late {
+        tokio::time::sleep(left(world, &open) + LATE).await;
+    }
+    Some(Decided { open, decision, number })
+}
+
+/// The time that is left for an answer.
+fn left(world: &World, open: &Challenge) -> Duration {
+    let micros = open.answer_by_micros() - world.time.now_micros();
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// The challenge, if the gateway lists it as open.
+async fn find(world: &World, device: &Device, work: &Work) -> Option<Challenge> {
+    let (status, open) = world.apps.way.list(world, device).await;
+    let open = open.into_iter().find(|open| open.portal == work.portal && open.id == work.challenge);
     let is_open = (status == Some(200)).then_some(open.is_some());
+    let challenge = Some(work.challenge.as_str());
     world.journal.record(&Fact::AppListed { device: device.id, challenge, status, open: is_open });
     if open.is_none() {
-        let result = if status.is_some() { "not_open" } else { "unreachable" };
-        world.metrics.app_answers.with_label_values(&[result]).inc();
+        count(world, if status.is_some() { "not_open" } else { "unreachable" });
     }
     open
 }
 
-async fn answer(
-    world: &World,
-    device: &Device,
-    open: &Challenge,
-    decision: &'static str,
-    reason: Option<Denial>,
-) {
-    let url = format!("{}/app/challenges/{}/{}/answer", world.apps.url, open.portal, open.id);
-    let claims = AnswerClaims {
-        portal: &open.portal,
-        challenge_id: &open.id,
-        nonce: &open.nonce,
-        decision,
-        reason,
-        device_id: device.id,
-        exp: dates::parse_rfc3339(&open.answer_by).unwrap_or(0).div_euclid(1_000_000),
+async fn answer(world: &World, device: &Device, decided: &Decided) {
+    let Decided { open, decision, number } = decided;
+    let stranger = device.script.signs_badly.then(|| DeviceKey::generate(device.key.alg()));
+    let key = match &stranger {
+        Some(Ok((key, _))) => key,
+        Some(Err(_)) => return,
+        None => &device.key,
     };
-    let reply = world
-        .apps
-        .send(|| {
-            let body = jws::sign(device, "mfa-answer+jwt", &claims)?;
-            Some(world.apps.client.post(&url).header(CONTENT_TYPE, "application/jose").body(body))
-        })
-        .await;
+    let Some(jws) = gateway::sign_answer(device, key, open, *decision, number.as_deref()) else { return };
+    if device.script.replays {
+        let first = device.first_answer(&jws);
+        if first != jws {
+            send_answer(world, device, decided, &first, true).await;
+        }
+    }
+    send_answer(world, device, decided, &jws, false).await;
+    if device.script.replays {
+        send_answer(world, device, decided, &jws, true).await;
+    }
+}
+
+async fn send_answer(world: &World, device: &Device, decided: &Decided, jws: &str, replayed: bool) {
+    let Decided { open, decision, .. } = decided;
+    let url = gateway::at(&device.url, &format!("/app/challenges/{}/{}/answer", open.portal, open.id));
+    let reply = world.apps.way.post(&url, || Some(jws.to_owned())).await;
     let status = reply.as_ref().map(|reply| reply.status);
-    let answered = reply.and_then(|reply| serde_json::from_slice::<Answered>(&reply.body).ok());
-    let result = answered.and_then(|answered| answered.result.or(answered.error.map(|error| error.code)));
-    let label = match status {
-        Some(200) => "accepted",
-        Some(_) => "refused",
-        None => "unreachable",
-    };
-    world.metrics.app_answers.with_label_values(&[label]).inc();
+    count(
+        world,
+        match status {
+            Some(200) => "accepted",
+            Some(_) => "refused",
+            None => "unreachable",
+        },
+    );
     world.journal.record(&Fact::AppAnswered {
         device: device.id,
         portal: &open.portal,
         challenge: &open.id,
-        decision,
+        decision: decision.word(),
         status,
-        result: result.as_deref(),
+        result: reply.and_then(|reply| reply.word()).as_deref(),
+        replayed,
     });
+}
+
+fn count(world: &World, result: &str) {
+    world.metrics.app_answers.with_label_values(&[result]).inc();
 }

@@ -1,23 +1,26 @@
-//! The cast: people by phone number, apps by push token, each with a script.
+//! The cast: people by phone number, apps by push address and by device id, each with a script.
 //!
-//! The scripts come from a TOML file and can be replaced while the simulator runs. How they are written
-//! is in `cast/script.rs`; what a phone does with its script is in `call/life.rs`, what an app does in `app.rs`.
+//! The scripts come from a TOML file and can be replaced while the simulator runs. How they are written is in
+//! `cast/script.rs` and `cast/app_script.rs`; what a phone does with its script is in `call/life.rs`, what an app does
+//! in `app.rs`.
 
+mod app_script;
+mod device;
 mod script;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ring::signature::EcdsaKeyPair;
 use uuid::Uuid;
 
+pub(crate) use app_script::{AppEntry, AppScript, Decision, Denial, Typing, Verification};
+pub(crate) use device::{Address, Device};
 pub(crate) use script::{BlockedBy, CastFile, Press, Reach, Script};
 
 use crate::credentials;
-use crate::fcm::SendFault;
-use crate::settings::{Settings, SwarmConduct};
+use crate::device_key::DeviceKey;
+use crate::settings::Settings;
 
 /// Why a script can't be played.
 #[derive(Debug, thiserror::Error)]
@@ -30,66 +33,50 @@ pub(crate) enum BadCast {
     Entry { who: String, fault: &'static str },
 }
 
-/// An app on a device.
-pub(crate) struct Device {
-    pub(crate) id: Uuid,
-    pub(crate) key: Arc<EcdsaKeyPair>,
-    pub(crate) conduct: Conduct,
-    /// Carrier time from the push to the answer.
-    pub(crate) after: Duration,
-    /// How FCM refuses this device's token.
-    pub(crate) fault: Option<SendFault>,
-}
-
-/// What an app does with a push.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Conduct {
-    Approves,
-    Denies(Denial),
-    Ignores,
-}
-
-/// Why the person denies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Denial {
-    NotMe,
-    Mistake,
-    Canceled,
+/// Whom a push address leads to.
+pub(crate) enum Addressee {
+    App(Arc<Device>),
+    /// An app had this address, and has another one now, or none.
+    Gone,
+    Nobody,
 }
 
 /// Everybody who can be called or pushed.
 pub(crate) struct Cast {
     people: RwLock<HashMap<String, Arc<Script>>>,
-    devices: RwLock<HashMap<String, Arc<Device>>>,
+    roster: RwLock<Roster>,
     default_person: Arc<Script>,
     swarm: Swarm,
+    /// Base URL of the gateway of all apps that did not bring their own.
+    app_url: Arc<str>,
+}
+
+#[derive(Default)]
+struct Roster {
+    by_id: HashMap<Uuid, Arc<Device>>,
+    /// The apps that pushes find; `None` for an address that was given up.
+    by_address: HashMap<Address, Option<Arc<Device>>>,
 }
 
 struct Swarm {
     size: u64,
-    key: Arc<EcdsaKeyPair>,
-    conduct: Conduct,
-    after: Duration,
+    key: Arc<DeviceKey>,
+    script: Arc<AppScript>,
 }
 
 impl Cast {
     /// Reads the file that the settings name.
     pub(crate) fn load(settings: &Settings) -> Result<Self, BadCast> {
-        let conduct = match settings.swarm {
-            SwarmConduct::Approves => Conduct::Approves,
-            SwarmConduct::Ignores => Conduct::Ignores,
-        };
         let cast = Self {
             people: RwLock::default(),
-            devices: RwLock::default(),
+            roster: RwLock::default(),
             default_person: Arc::new(Script::parse("simulator.default_person", &settings.default_person)?),
             swarm: Swarm {
                 size: settings.device_swarm,
                 key: Arc::new(credentials::swarm_key().map_err(|fault| entry_fault("the swarm", fault))?),
-                conduct,
-                after: settings.swarm_after,
+                script: Arc::new(AppScript::of_swarm(settings.swarm, settings.swarm_after)),
             },
+            app_url: settings.app_url.trim_end_matches('/').into(),
         };
         if !settings.people.as_os_str().is_empty() {
             cast.replace(read(&settings.people)?)?;
@@ -97,13 +84,50 @@ impl Cast {
         Ok(cast)
     }
 
-    /// Takes these scripts in place of those with the same number or push token; all of them or none.
-    pub(crate) fn replace(&self, file: CastFile) -> Result<(), BadCast> {
+    /// Takes these scripts in place of those with the same number, device id or push address; all of them or none.
+    /// Returns the devices among them.
+    pub(crate) fn replace(&self, file: CastFile) -> Result<Vec<Arc<Device>>, BadCast> {
         let people = file.person.into_iter().map(script::person).collect::<Result<Vec<_>, _>>()?;
-        let devices = file.device.into_iter().map(script::device).collect::<Result<Vec<_>, _>>()?;
+        let devices = file.device.into_iter().map(|entry| app_script::device(entry, &self.app_url));
+        let devices = devices.collect::<Result<Vec<_>, _>>()?;
         self.people.write().unwrap_or_else(PoisonError::into_inner).extend(people);
-        self.devices.write().unwrap_or_else(PoisonError::into_inner).extend(devices);
-        Ok(())
+        let admit = |(device, addresses)| {
+            self.admit(&device, addresses);
+            device
+        };
+        Ok(devices.into_iter().map(admit).collect())
+    }
+
+    /// Takes an app, in place of one with the same device id, whose addresses it keeps, and of those at these addresses.
+    pub(crate) fn admit(&self, device: &Arc<Device>, addresses: Vec<Address>) {
+        let mut roster = self.roster_mut();
+        if let Some(earlier) = roster.by_id.insert(device.id, Arc::clone(device)) {
+            earlier.remove();
+            for holder in roster.by_address.values_mut().flatten() {
+                if holder.id == device.id {
+                    *holder = Arc::clone(device);
+                }
+            }
+        }
+        roster.by_address.extend(addresses.into_iter().map(|address| (address, Some(Arc::clone(device)))));
+    }
+
+    /// Gives up all addresses of an app, and takes this one for it.
+    pub(crate) fn move_to(&self, device: &Arc<Device>, address: Option<Address>) {
+        let mut roster = self.roster_mut();
+        for holder in roster.by_address.values_mut() {
+            if holder.as_ref().is_some_and(|holder| holder.id == device.id) {
+                *holder = None;
+            }
+        }
+        roster.by_address.extend(address.map(|address| (address, Some(Arc::clone(device)))));
+    }
+
+    /// Whether FCM finds this app by an installation id.
+    pub(crate) fn has_fid(&self, id: Uuid) -> bool {
+        self.roster().by_address.iter().any(|(address, holder)| {
+            matches!(address, Address::Fid(_)) && holder.as_ref().is_some_and(|holder| holder.id == id)
+        })
     }
 
     /// The script of whoever answers this number.
@@ -112,23 +136,51 @@ impl Cast {
         Arc::clone(people.get(number).unwrap_or(&self.default_person))
     }
 
-    /// The device that a push token leads to.
-    pub(crate) fn device(&self, token: &str) -> Option<Arc<Device>> {
-        if let Some(device) = self.swarm_device(token) {
-            return Some(Arc::new(device));
+    /// The app with this device id.
+    pub(crate) fn device(&self, id: Uuid) -> Option<Arc<Device>> {
+        self.roster().by_id.get(&id).cloned()
+    }
+
+    /// Every app but those of the swarm.
+    pub(crate) fn devices(&self) -> Vec<Arc<Device>> {
+        self.roster().by_id.values().cloned().collect()
+    }
+
+    /// Whom FCM finds at an address.
+    pub(crate) fn addressee(&self, address: &Address) -> Addressee {
+        if let Address::Token(token) = address
+            && let Some(device) = self.swarm_device(token)
+        {
+            return Addressee::App(Arc::new(device));
         }
-        self.devices.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+        let roster = self.roster();
+        let found = roster.by_address.get(address).or_else(|| match address {
+            // FCM takes installation ids for tokens, too, while its clients move from one to the other.
+            Address::Token(text) => roster.by_address.get(&Address::Fid(text.clone())),
+            Address::Fid(_) => None,
+        });
+        match found {
+            Some(Some(device)) => Addressee::App(Arc::clone(device)),
+            Some(None) => Addressee::Gone,
+            None => Addressee::Nobody,
+        }
     }
 
     fn swarm_device(&self, token: &str) -> Option<Device> {
         let index = token.strip_prefix("swarm-")?.parse().ok()?;
-        (index < self.swarm.size).then(|| Device {
-            id: swarm_device_id(index),
-            key: Arc::clone(&self.swarm.key),
-            conduct: self.swarm.conduct.clone(),
-            after: self.swarm.after,
-            fault: None,
+        let Swarm { size, key, script } = &self.swarm;
+        (index < *size).then(|| {
+            let (key, script) = (Arc::clone(key), Arc::clone(script));
+            Device::new(swarm_device_id(index), key, script, Arc::clone(&self.app_url))
         })
+    }
+
+    fn roster(&self) -> RwLockReadGuard<'_, Roster> {
+        self.roster.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn roster_mut(&self) -> RwLockWriteGuard<'_, Roster> {
+        self.roster.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,6 @@
-//! `/sim`: the log, summaries, scripts and faults, for tests and for the curious.
+//! `/sim`: the log, summaries, scripts and faults, for tests and for the curious. Apps are in `control/apps.rs`.
+
+mod apps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +14,12 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::app;
 use crate::call::Status;
 use crate::cast::CastFile;
 use crate::dates;
 use crate::faults::Plan;
-use crate::fcm::SendFault;
+use crate::fcm::{Google, SendFault};
 use crate::metrics::APP_RESULTS;
 use crate::world::World;
 
@@ -35,12 +38,14 @@ struct LogQuery {
 /// The routes.
 pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
+        .merge(apps::routes())
         .route("/sim/log", get(log))
         .route("/sim/calls", get(calls))
         .route("/sim/pushes", get(pushes))
         .route("/sim/people", post(people))
         .route("/sim/faults", get(show_faults).post(set_faults))
         .route("/sim/account", get(show_account).post(set_account))
+        .route("/sim/google", get(show_google).post(set_google))
 }
 
 /// What can be changed of the account while the simulator runs.
@@ -89,7 +94,7 @@ async fn calls(State(world): State<Arc<World>>) -> Json<Value> {
 async fn pushes(State(world): State<Arc<World>>) -> Json<Value> {
     let pushes = |result: &str| world.metrics.pushes.with_label_values(&[result]).get();
     let refused: BTreeMap<_, _> =
-        SendFault::ALL.iter().map(|fault| (fault.code(), pushes(fault.code()))).collect();
+        SendFault::ALL.iter().map(|fault| (fault.word(), pushes(fault.word()))).collect();
     let answers: BTreeMap<_, _> = APP_RESULTS
         .iter()
         .map(|result| (*result, world.metrics.app_answers.with_label_values(&[result]).get()))
@@ -99,7 +104,12 @@ async fn pushes(State(world): State<Arc<World>>) -> Json<Value> {
 
 async fn people(State(world): State<Arc<World>>, Json(file): Json<CastFile>) -> Response {
     match world.cast.replace(file) {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Ok(devices) => {
+            for device in devices {
+                app::poll(&world, device);
+            }
+            StatusCode::NO_CONTENT.into_response()
+        }
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response(),
     }
 }
@@ -121,5 +131,14 @@ async fn show_account(State(world): State<Arc<World>>) -> Json<Account> {
 
 async fn set_account(State(world): State<Arc<World>>, Json(account): Json<Account>) -> StatusCode {
     world.queue.set_calls_per_second(account.calls_per_second);
+    StatusCode::NO_CONTENT
+}
+
+async fn show_google(State(world): State<Arc<World>>) -> Json<Google> {
+    Json(world.fcm.tokens.google())
+}
+
+async fn set_google(State(world): State<Arc<World>>, Json(google): Json<Google>) -> StatusCode {
+    world.fcm.tokens.set_google(google);
     StatusCode::NO_CONTENT
 }

@@ -1,16 +1,16 @@
-//! Keys: the Google service account that the simulator trusts, and the keys of devices.
+//! Keys that ship with this crate: that of the Google service account, and that of the swarm. New ones of devices.
 //!
-//! The service account's key and the swarm's key ship with this crate. They are test keys: everybody has them.
+//! Both are test keys: everybody has them.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ring::rand::SystemRandom;
+use base64::engine::general_purpose::STANDARD;
 use ring::rsa;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
+
+use crate::device_key::{Alg, DeviceKey};
 
 const SERVICE_ACCOUNT_PEM: &str = include_str!("../keys/service-account-test-key.pem");
 const SWARM_KEY: &str = include_str!("../keys/swarm-device-test-key.b64");
@@ -60,35 +60,20 @@ pub fn write_credentials(path: &Path, project: &str, base_url: &str) -> io::Resu
     writeln!(options.open(path)?, "{document:#}")
 }
 
-/// A new device key: the private key as PKCS#8 in Base64, and the public key in base64url.
+/// A new device key for ES256: the private key as PKCS#8 in Base64, and the public key in base64url.
 pub fn new_device_key() -> Result<(String, String), &'static str> {
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-        .map_err(|_| "the system gives no random bytes")?;
-    let private = STANDARD.encode(pkcs8.as_ref());
-    let public = public_key(&device_key(&private)?);
-    Ok((private, public))
+    let (key, private) = DeviceKey::generate(Alg::Es256)?;
+    Ok((private, key.public()))
 }
 
 /// The public key that all devices of the swarm share, in base64url.
 pub fn swarm_public_key() -> Result<String, &'static str> {
-    swarm_key().map(|key| public_key(&key))
+    swarm_key().map(|key| key.public())
 }
 
 /// The key that all devices of the swarm share.
-pub(crate) fn swarm_key() -> Result<EcdsaKeyPair, &'static str> {
-    device_key(SWARM_KEY.trim())
-}
-
-/// A device's key from PKCS#8 in Base64.
-pub(crate) fn device_key(private_key: &str) -> Result<EcdsaKeyPair, &'static str> {
-    let pkcs8 = STANDARD.decode(private_key).map_err(|_| "has a private_key that is not Base64")?;
-    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8, &SystemRandom::new())
-        .map_err(|_| "has a private_key that is not a P-256 key in PKCS#8")
-}
-
-/// The public half: the uncompressed point of SEC 1, in base64url.
-pub(crate) fn public_key(key: &EcdsaKeyPair) -> String {
-    URL_SAFE_NO_PAD.encode(key.public_key().as_ref())
+pub(crate) fn swarm_key() -> Result<DeviceKey, &'static str> {
+    DeviceKey::parse(SWARM_KEY.trim())
 }
 
 /// The key file without the words above it.

@@ -11,6 +11,7 @@ mod rule;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use crate::call::Event;
@@ -44,7 +45,7 @@ impl CallbackFault {
 }
 
 /// What a fault does to a request of a provider's API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct ApiFault {
     /// The fault's name in the log.
     word: &'static str,
@@ -53,8 +54,8 @@ struct ApiFault {
     end: End,
     /// How much later it ends than it would, in real time.
     delay: Duration,
-    /// The `Retry-After` of a refusal; zero for none.
-    retry_after: Duration,
+    /// The `Retry-After` of a refusal.
+    retry_after: Option<HeaderValue>,
 }
 
 /// How a request ends that a fault has struck.

@@ -1,8 +1,11 @@
 //! Firebase Cloud Messaging HTTP v1 and the OAuth endpoint in front of it.
 //!
-//! `token` checks service accounts and gives access tokens, `message` validates, `error` has Google's bodies.
+//! `token` checks service accounts and gives access tokens, `message` validates, by the tables of `fields` and the limits
+//! of `apns`; `error` has Google's bodies.
 
+mod apns;
 mod error;
+mod fields;
 mod message;
 mod token;
 
@@ -17,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use crate::app;
+use crate::cast::{Addressee, Device};
 use crate::faults::Struck;
 use crate::ids;
 use crate::journal::{Fact, PushFact};
@@ -24,7 +28,7 @@ use crate::world::World;
 
 pub(crate) use error::{FcmError, SendFault};
 use message::Target;
-pub(crate) use token::AccessTokens;
+pub(crate) use token::{AccessTokens, Google};
 
 /// What FCM and OAuth know.
 pub(crate) struct Fcm {
@@ -66,22 +70,14 @@ fn accept(
     }
     let parsed: serde_json::Value =
         serde_json::from_slice(body).map_err(|error| FcmError::Unreadable(error.to_string()))?;
-    let message = message::read(&parsed).map_err(FcmError::Violation)?;
-    let device = match message.target {
-        Target::Token(token) => world.cast.device(token),
-        Target::Topic => None,
-    };
-    let fault = match (&device, &message.target) {
-        (None, Target::Token(_)) => Some(SendFault::InvalidToken),
-        (Some(device), _) => device.fault,
-        (None, Target::Topic) => None,
-    };
+    let message = message::read(&parsed)?;
+    let (device, fault) = addressee(world, &message.target);
     let name =
         format!("projects/{project}/messages/0:{}%{:016x}", world.time.now_micros(), ids::fresh_bits());
-    let result = fault.map_or("accepted", SendFault::code);
+    let result = fault.map_or("accepted", SendFault::word);
     if !message.validate_only {
         let device = device.as_ref().map(|device| device.id);
-        let (name, error) = (fault.is_none().then_some(name.as_str()), fault.map(SendFault::code));
+        let (name, error) = (fault.is_none().then_some(name.as_str()), fault.map(SendFault::word));
         let fact = PushFact { device, name, error, fault: struck, ..message.fact() };
         world.journal.record(&Fact::Push(fact));
     }
@@ -89,18 +85,33 @@ fn accept(
     if let Some(fault) = fault {
         return Err(FcmError::Refused(fault));
     }
-    // A withdrawal asks nobody for anything.
-    let asks = message.data("event") != Some("ended");
-    if let (Some(device), true) = (device, asks && !message.validate_only) {
-        app::wake(world, device, message.data("portal"), message.data("challenge_id"));
+    if message.validate_only {
+        return Ok(format!("projects/{project}/messages/fake_message_id"));
+    }
+    if let Some(device) = device {
+        app::receive(world, device, message.notice());
     }
     Ok(name)
+}
+
+/// The app that a message is for, and how FCM refuses to send it there.
+fn addressee(world: &World, target: &Target) -> (Option<Arc<Device>>, Option<SendFault>) {
+    let Target::App(address) = target else { return (None, None) };
+    match world.cast.addressee(address) {
+        Addressee::App(device) => {
+            let fault = device.script.token_fault;
+            (Some(device), fault)
+        }
+        Addressee::Gone => (None, Some(SendFault::Unregistered)),
+        Addressee::Nobody => (None, Some(SendFault::InvalidToken)),
+    }
 }
 
 /// Writes down a message that a fault kept from being carried out.
 pub(crate) fn record_refused(world: &World, body: &[u8], error: &str, fault: &str) {
     let parsed = serde_json::from_slice(body).unwrap_or_default();
-    let fact = message::read(&parsed).map(|message| message.fact()).unwrap_or_default();
+    let message = message::read(&parsed);
+    let fact = message.as_ref().map(message::Message::fact).unwrap_or_default();
     world.journal.record(&Fact::Push(PushFact { error: Some(error), fault: Some(fault), ..fact }));
     world.metrics.pushes.with_label_values(&[error]).inc();
 }

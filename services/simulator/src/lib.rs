@@ -7,6 +7,7 @@ mod cast;
 mod control;
 mod credentials;
 mod dates;
+mod device_key;
 mod faults;
 mod fcm;
 mod http;
@@ -53,6 +54,9 @@ pub async fn start(settings: &Settings, context: &Context, metrics: &Metrics) ->
     for call in &remembered {
         remember(&world, call);
     }
+    for device in world.cast.devices() {
+        app::poll(&world, device);
+    }
     context.tasks.spawn("journal", journal.write_out(file, context.stop.clone()));
     let queue = call::queue::serve(Arc::clone(&world), exit);
     context.tasks.spawn("queue of calls", async move {
@@ -92,7 +96,7 @@ fn world(settings: &Settings, shared: &Shared<'_>, queue: Queue) -> anyhow::Resu
         cast: cast::Cast::load(settings)?,
         webhooks: call::webhook::Webhooks::new(webhook_secret(settings), settings.network_speed),
         fcm: fcm::Fcm { project: settings.project.clone(), tokens: tokens.map_err(anyhow::Error::msg)? },
-        apps: app::Apps::new(&settings.app_url)?,
+        apps: app::Apps::new()?,
         faults: faults::Faults::default(),
         journal: journal.clone(),
         metrics: metrics::SimulatorMetrics::register(metrics),

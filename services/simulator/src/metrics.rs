@@ -11,7 +11,7 @@ pub(crate) struct SimulatorMetrics {
 }
 
 /// Label values of `mfa_simulator_app_answers_total`.
-pub(crate) const APP_RESULTS: [&str; 4] = ["accepted", "refused", "not_open", "unreachable"];
+pub(crate) const APP_RESULTS: [&str; 5] = ["accepted", "refused", "not_open", "unreachable", "withdrawn"];
 
 impl SimulatorMetrics {
     /// Registers them.

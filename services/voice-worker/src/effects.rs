@@ -50,7 +50,9 @@ impl Hands for VoiceHands {
         match effect {
             Effect::Dial => self.dial(stored).await,
             Effect::HangUp { attempt, sid } => self.hang_up(&stored.challenge, attempt, &sid).await,
-            Effect::Push | Effect::Resend | Effect::Withdraw => self.engine.hand_over(&stored.challenge.key, &effect).await,
+            Effect::Push | Effect::Resend | Effect::Withdraw => {
+                self.engine.hand_over(&stored.challenge.key, &effect).await
+            }
         }
     }
 

@@ -40,6 +40,8 @@ fn challenge() -> Challenge {
         prompts: 3,
         body_hash: [0; 32],
         pin: None,
+        user_verification: fleet_domain::UserVerification::Off,
+        skipped: Vec::new(),
     };
     let fenced = Attempt {
         state: AttemptState::Superseded,

@@ -5,8 +5,8 @@ use core::fmt;
 use core::time::Duration;
 
 use fleet_domain::{
-    Ask, AskedStep, ChallengeId, ChallengeKey, Channel, Context, PortalName, Purpose, Target, Timestamp,
-    UserId,
+    Ask, AskedStep, ChallengeId, ChallengeKey, Channel, Context, MAX_STEPS, PortalName, Purpose, STEP_S,
+    Target, Timestamp, UserId,
 };
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::Serialize;
@@ -16,10 +16,6 @@ use crate::context::{self, ContextForm};
 use crate::form::{Form, Locale, OptionalText, StepChannel, Text};
 use crate::invalid::Fault;
 use crate::object::Object;
-
-const MAX_STEPS: usize = 5;
-const SHORTEST_STEP_S: u16 = 5;
-const LONGEST_STEP_S: u16 = 300;
 
 /// Asks for a challenge: `data` of `mfa.challenge.requested.v1`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -39,7 +35,8 @@ pub struct ChallengeRequest {
     /// Which phone, or which one device; `primary` if absent, which for a push means all devices.
     #[serde(with = "OptionalText::<Target>", default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// The order of channels to try, at most 5; the routing key decides if absent.
+    /// The order of channels to try, at most 5; the routing key decides if absent, and under `challenge.default` the portal's
+    /// policy, then the user's method.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_STEPS))]
     pub workflow: Vec<WorkflowStep>,
@@ -69,7 +66,7 @@ pub struct WorkflowStep {
     /// Which phone, or which one device; `primary` if absent.
     #[serde(with = "OptionalText::<Target>", default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// After how many seconds without an answer the next step follows.
+    /// After how many seconds without an answer the next step follows; a phone rings no longer than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "timeout_schema")]
     pub timeout_s: Option<u16>,
@@ -102,7 +99,7 @@ fn is_empty(context: &Context) -> bool {
 }
 
 fn timeout_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({ "type": "integer", "minimum": SHORTEST_STEP_S, "maximum": LONGEST_STEP_S })
+    json_schema!({ "type": "integer", "minimum": STEP_S.start(), "maximum": STEP_S.end() })
 }
 
 impl NumberMatch {
@@ -236,7 +233,7 @@ impl WorkflowStep {
         let timeout_s = match object.get("timeout_s") {
             None => None,
             Some(raw) => Some(seconds(raw).ok_or_else(|| {
-                let rule = format!("must be a whole number from {SHORTEST_STEP_S} to {LONGEST_STEP_S}");
+                let rule = format!("must be a whole number from {} to {}", STEP_S.start(), STEP_S.end());
                 Fault::new(object.path_of("timeout_s"), rule)
             })?),
         };
@@ -252,7 +249,7 @@ impl WorkflowStep {
 /// 8785, so it is here.
 fn seconds(raw: &RawValue) -> Option<u16> {
     let number: f64 = serde_json::from_str(raw.get()).ok()?;
-    (SHORTEST_STEP_S..=LONGEST_STEP_S).find(|whole| f64::from(*whole).total_cmp(&number).is_eq())
+    STEP_S.into_iter().find(|whole| f64::from(*whole).total_cmp(&number).is_eq())
 }
 
 impl From<WorkflowStep> for AskedStep {

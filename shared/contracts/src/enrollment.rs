@@ -7,7 +7,10 @@ mod secrets;
 mod told;
 
 pub use asked::{EnrollmentContinue, EnrollmentRequest, With};
-pub use outcome::{EnrolledPhone, EnrolledReport, EnrollmentOutcome, MethodReport, PhoneReport, TestReport};
+pub use outcome::{
+    ActivationReport, DeviceReport, EnrolledApp, EnrolledPhone, EnrolledReport, EnrollmentOutcome,
+    MethodReport, PhoneReport, TestReport,
+};
 pub use parts::{BoxText, KeyId, Proof, Sealed};
 pub use secrets::{SecretAnswer, SecretPhone, Secrets};
 pub use told::{EnrollmentChanged, EnrollmentRefusedEvent};

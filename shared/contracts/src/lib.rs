@@ -15,14 +15,16 @@ mod told;
 
 pub use asked::{CancelRequest, ChallengeRequest, NumberMatch, ResendRequest, WorkflowStep};
 pub use enrollment::{
-    BoxText, EnrolledPhone, EnrolledReport, EnrollmentChanged, EnrollmentContinue, EnrollmentOutcome,
-    EnrollmentRefusedEvent, EnrollmentRequest, KeyId, MethodReport, PhoneReport, Proof, Sealed, SecretAnswer,
-    SecretPhone, Secrets, TestReport, With,
+    ActivationReport, BoxText, DeviceReport, EnrolledApp, EnrolledPhone, EnrolledReport, EnrollmentChanged,
+    EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent, EnrollmentRequest, KeyId, MethodReport,
+    PhoneReport, Proof, Sealed, SecretAnswer, SecretPhone, Secrets, TestReport, With,
 };
 pub use envelope::{Envelope, Event, EventType, FLEET_SOURCE, Message, event_id, parse};
 pub use invalid::Invalid;
 pub use jcs::canonical;
-pub use outcome::{AlternativeReport, AttemptReport, CallerIdReport, Outcome, SentCallerId, poll_after_ms};
+pub use outcome::{
+    AlternativeReport, AttemptReport, CallerIdReport, Outcome, SentCallerId, SkippedReport, poll_after_ms,
+};
 pub use owed::Owed;
 pub use schemas::schemas;
 pub use told::{ChallengeRefused, FraudReported, Resolved};

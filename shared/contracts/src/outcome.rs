@@ -5,8 +5,8 @@
 
 use fleet_domain::{
     Alternative, Assurance, Attempt, AttemptState, CallerId, CallerIdStep, Challenge, ChallengeId,
-    ChallengeResult, Channel, Detection, PhoneRole, Portal, PortalName, Progress, Purpose, Reason, Step,
-    Target, Timestamp,
+    ChallengeResult, Channel, Detection, PhoneRole, Portal, PortalName, Progress, Purpose, Reason, Skipped,
+    Step, Target, Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub struct Outcome {
     pub portal: PortalName,
     /// All attempts, oldest first.
     pub attempts: Vec<AttemptReport>,
+    /// The steps that were asked for and left out, because this user cannot go them; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedReport>,
     /// The caller ID of the last call; absent while there was none.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CallerIdReport")]
@@ -159,6 +162,21 @@ pub struct CallerIdReport {
     pub guaranteed: bool,
 }
 
+/// A step that was left out when the challenge was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct SkippedReport {
+    /// By which channel.
+    #[schemars(with = "Text<Channel>")]
+    pub channel: Channel,
+    /// To which phone or device.
+    #[serde(with = "Text::<Target>")]
+    pub target: Target,
+    /// Why the user cannot go it.
+    #[schemars(with = "Text<Reason>")]
+    pub reason: Reason,
+}
+
 /// Something that the person could try instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
@@ -190,6 +208,7 @@ impl Outcome {
             challenge_id: key.id,
             portal: key.portal.clone(),
             attempts: live.attempts.iter().map(|attempt| AttemptReport::of(attempt, challenge)).collect(),
+            skipped: request.skipped.iter().map(SkippedReport::from).collect(),
             caller_id: last_call.map(CallerIdReport::from),
             alternatives: request.alternatives.iter().map(AlternativeReport::from).collect(),
             help: if needs_help(result) {
@@ -298,6 +317,12 @@ impl From<&CallerId> for SentCallerId {
 impl From<&CallerId> for CallerIdReport {
     fn from(caller_id: &CallerId) -> Self {
         Self { sent: caller_id.number.clone(), step: caller_id.step, guaranteed: false }
+    }
+}
+
+impl From<&Skipped> for SkippedReport {
+    fn from(skipped: &Skipped) -> Self {
+        Self { channel: skipped.channel, target: skipped.target, reason: skipped.reason }
     }
 }
 

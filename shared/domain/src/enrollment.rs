@@ -10,6 +10,7 @@
 //! Nothing takes effect before its test has passed; the old value counts until then and never after, since the change is
 //! stored in the commit that makes the request `enrolled`.
 
+mod activation;
 mod authority;
 mod open;
 mod policy;
@@ -17,13 +18,14 @@ mod request;
 mod step;
 mod words;
 
+pub use activation::{ACTIVATION, MAX_CODES, MistypedCode, TypedCode};
 pub use authority::{RECOVERY_AFTER, Shown, allows_recovery, authority, proves};
 pub use open::open_enrollment;
 pub use policy::EnrollmentPolicy;
 pub use request::{
-    Account, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd, EnrollmentLive,
-    EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, Seen, SeenPhone, StandingChange, StoredAnswer,
-    Test, TestPlan, Wanted,
+    Account, ActivatedDevice, Activation, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk,
+    EnrollmentEnd, EnrollmentLive, EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, Seen, SeenApp,
+    SeenPhone, StandingChange, StoredAnswer, Test, TestPlan, Wanted,
 };
 pub use step::{
     Answers, EnrollmentEffect, EnrollmentEvent, EnrollmentRefused, LEAST_TEST, MAX_TESTS, owed_enrollment,

@@ -36,6 +36,7 @@ impl Challenge {
                 pin: None,
                 context: Context::default(),
                 alternatives: Vec::new(),
+                skipped: Vec::new(),
                 body_hash: [0; 32],
                 locale: request.locale.clone(),
                 ..*request

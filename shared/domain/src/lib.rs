@@ -32,12 +32,13 @@ pub use caller_id::{
 };
 pub use challenge::{Challenge, End, Live, Unreadable};
 pub use enrollment::{
-    Account, Answers, Authority, COLLECT_ENROLLMENT, Change, DevicesOut, Enrollment, EnrollmentAsk,
-    EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive, EnrollmentPolicy, EnrollmentReason,
-    EnrollmentRefused, EnrollmentRequest, EnrollmentResult, EnrollmentState, Flaw, LEAST_TEST, LineType,
-    MAX_TESTS, NewTest, NextStep, OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenPhone, Shown,
-    StandingChange, StoredAnswer, Test, TestPlan, Wanted, allows_recovery, authority, open_enrollment,
-    owed_enrollment, proves, step_enrollment, test_challenge,
+    ACTIVATION, Account, ActivatedDevice, Activation, Answers, Authority, COLLECT_ENROLLMENT, Change,
+    DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEffect, EnrollmentEnd, EnrollmentEvent, EnrollmentLive,
+    EnrollmentPolicy, EnrollmentReason, EnrollmentRefused, EnrollmentRequest, EnrollmentResult,
+    EnrollmentState, Flaw, LEAST_TEST, LineType, MAX_CODES, MAX_TESTS, MistypedCode, NewTest, NextStep,
+    OperatorCause, Patch, RECOVERY_AFTER, Seen, SeenApp, SeenPhone, Shown, StandingChange, StoredAnswer,
+    Test, TestPlan, TypedCode, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
+    step_enrollment, test_challenge,
 };
 pub use event::{Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;
@@ -48,20 +49,20 @@ pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, bypass, may_byp
 pub use owed::{Effect, Watch, owed, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
 pub use pin_rules::{PinFlaw, PinRules, weak_pin};
-pub use portal::{InvalidPolicy, Policy, Portal, PromptTexts};
+pub use portal::{InvalidPolicy, MAX_STEPS, Policy, PolicyStep, Portal, PromptTexts, STEP_S};
 pub use questions::{
     ANSWER_BYTES_MAX, InvalidQuestionId, NormalAnswer, QuestionId, QuestionPolicy, QuestionsFlaw,
     QuestionsRule, SecurityQuestion,
 };
-pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Step, Target};
+pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Skipped, Step, Target};
 pub use step::{
     CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES,
-    PUSH_ANSWER, Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, has_resend_left, push_ttl_s, question,
-    step,
+    PUSH_ANSWER, Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, has_resend_left,
+    push_ttl_s, question, step,
 };
 pub use time::Timestamp;
 pub use user::{Device, Phone, PushToken, User};
 pub use words::{
     Assurance, AttemptState, CallMode, CallerIdStep, ChallengeResult, Channel, Command, Detection, Factor,
-    PhoneKind, PhoneRole, PinRule, Progress, Purpose, Reason, Refusal,
+    PhoneKind, PhoneRole, PinRule, Progress, Purpose, Reason, Refusal, UserVerification,
 };

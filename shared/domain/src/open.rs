@@ -10,10 +10,12 @@ use core::time::Duration;
 use crate::challenge::{Challenge, End, Live};
 use crate::ids::ChallengeKey;
 use crate::portal::Portal;
-use crate::request::{Alternative, Ask, AskedStep, Context, Request, Step, Target};
+use crate::request::{Alternative, Ask, AskedStep, Context, Request, Skipped, Step, Target};
 use crate::time::Timestamp;
 use crate::user::User;
-use crate::words::{Assurance, CallMode, Channel, PhoneRole, PinRule, Purpose, Reason, Refusal};
+use crate::words::{
+    Assurance, CallMode, Channel, PhoneRole, PinRule, Purpose, Reason, Refusal, UserVerification,
+};
 
 /// How long an outcome can be collected after its deadline.
 pub const COLLECT: Duration = Duration::from_mins(5);
@@ -23,6 +25,9 @@ pub const LONGEST: Duration = Duration::from_mins(10);
 pub const OLDEST_ID: Duration = Duration::from_mins(15);
 /// An id whose own time is further ahead than this is refused.
 pub const AHEAD_ID: Duration = Duration::from_mins(1);
+
+/// With less time than this, in seconds, nobody gets to a phone.
+const LEAST_RING_S: u8 = 5;
 
 /// Why a request did not become a challenge.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,10 +54,8 @@ pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> 
     let answer_by = answer_by(ask, portal, now)?;
     // A user whom this portal may not challenge looks to it like one that does not exist.
     let user = user.filter(|user| portal.audiences.contains(&user.audience));
-    let (steps, reason) = match plan(ask, user, (portal, now)) {
-        Ok(steps) => (steps, (now >= answer_by).then_some(Reason::NotStarted)),
-        Err(reason) => (Vec::new(), Some(reason)),
-    };
+    let Way { steps, skipped, reason } = plan(ask, user, (portal, now));
+    let reason = reason.or((now >= answer_by).then_some(Reason::NotStarted));
     let pushes = steps.iter().any(|step| step.channel() == Channel::Push);
     if pushes && ask.number_match.is_none() && !portal.policy.approve_only {
         return Err(refused(
@@ -85,6 +88,8 @@ pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> 
         prompts: portal.policy.prompts,
         body_hash: ask.body_hash,
         pin: None,
+        user_verification: portal.policy.user_verification,
+        skipped,
     };
     Ok(first_version(ask.key.clone(), request, reason, now))
 }
@@ -131,6 +136,8 @@ pub fn tombstone(key: ChallengeKey, portal: &Portal, now: Timestamp) -> Result<C
         prompts: portal.policy.prompts,
         body_hash: [0; 32],
         pin: None,
+        user_verification: UserVerification::Off,
+        skipped: Vec::new(),
     };
     Ok(first_version(key, request, Some(Reason::CallerCanceled), now))
 }
@@ -191,28 +198,51 @@ pub(crate) const fn call_mode(pin: PinRule, number: bool) -> CallMode {
     }
 }
 
-/// The steps that the request and the user's enrollment come to, or why there is none.
-fn plan(ask: &Ask, user: Option<&User>, (portal, now): (&Portal, Timestamp)) -> Result<Vec<Step>, Reason> {
-    let user = user.ok_or(Reason::NoMethod)?;
+/// What a request and the user's enrollment come to.
+#[derive(Default)]
+struct Way {
+    /// The steps that can be gone, in order.
+    steps: Vec<Step>,
+    /// Those that cannot.
+    skipped: Vec<Skipped>,
+    /// Why there is no step at all.
+    reason: Option<Reason>,
+}
+
+fn plan(ask: &Ask, user: Option<&User>, (portal, now): (&Portal, Timestamp)) -> Way {
+    let nowhere = |reason| Way { reason: Some(reason), ..Way::default() };
+    let Some(user) = user else { return nowhere(Reason::NoMethod) };
     if user.blocked {
-        return Err(Reason::UserBlocked);
+        return nowhere(Reason::UserBlocked);
     }
-    let asked = if ask.workflow.is_empty() {
-        let channel = ask.channel.unwrap_or(user.method);
-        alloc::vec![AskedStep { channel, target: ask.target, timeout: None }]
-    } else {
-        ask.workflow.clone()
-    };
-    let mut steps = Vec::with_capacity(asked.len());
-    let mut missing = None;
-    for one in &asked {
-        match plan_step(one, user, (portal, now)) {
-            Ok(step) => steps.push(step),
-            Err(reason) => missing = missing.or(Some(reason)),
+    let mut way = Way::default();
+    for one in asked_steps(ask, user, portal) {
+        match plan_step(&one, user, (portal, now)) {
+            Ok(step) => way.steps.push(step),
+            Err(reason) => {
+                way.skipped.push(Skipped { channel: one.channel, target: one.target, reason });
+            }
         }
     }
     // A step that this user cannot go is left out; only when none is left is that the outcome.
-    if steps.is_empty() { Err(missing.unwrap_or(Reason::NoMethod)) } else { Ok(steps) }
+    if way.steps.is_empty() {
+        way.reason = Some(way.skipped.first().map_or(Reason::NoMethod, |skipped| skipped.reason));
+    }
+    way
+}
+
+/// The order of channels: the request's own; else, where the request leaves open how the person is reached, the policy's; else
+/// the one channel of the routing key or the user's method. A phone or device that the request names was chosen by a person.
+fn asked_steps(ask: &Ask, user: &User, portal: &Portal) -> Vec<AskedStep> {
+    let is_open = ask.channel.is_none() && ask.target == Target::Primary;
+    if !ask.workflow.is_empty() {
+        ask.workflow.clone()
+    } else if is_open && !portal.policy.workflow.is_empty() {
+        portal.policy.workflow.iter().map(AskedStep::from).collect()
+    } else {
+        let channel = ask.channel.unwrap_or(user.method);
+        alloc::vec![AskedStep { channel, target: ask.target, timeout: None }]
+    }
 }
 
 fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)) -> Result<Step, Reason> {
@@ -223,7 +253,7 @@ fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)
         Channel::Voice => {
             let phone = asked.target.phone().and_then(|role| user.phone(role)).ok_or(Reason::NoMethod)?;
             may_call(phone.role, user, (portal, now))?;
-            Ok(Step::Voice { phone: phone.clone(), ring_s: portal.policy.ring_s })
+            Ok(Step::Voice { phone: phone.clone(), ring_s: ring_s(asked.timeout, portal) })
         }
         Channel::Push => {
             let device = match asked.target {
@@ -236,6 +266,12 @@ fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)
         }
         Channel::Totp => Err(Reason::NoMethod),
     }
+}
+
+/// How long the phone of a step rings: no longer than the step lasts.
+fn ring_s(timeout: Option<Duration>, portal: &Portal) -> u8 {
+    let seconds = timeout.and_then(|timeout| u8::try_from(timeout.as_secs()).ok());
+    seconds.map_or(portal.policy.ring_s, |seconds| seconds.min(portal.policy.ring_s).max(LEAST_RING_S))
 }
 
 /// Why this phone is not called, if it is not.

@@ -8,7 +8,13 @@ use core::time::Duration;
 use crate::enrollment::EnrollmentPolicy;
 use crate::ids::PortalName;
 use crate::phone::PhoneNumber;
-use crate::words::{Channel, PinRule};
+use crate::request::{AskedStep, Target};
+use crate::words::{Channel, PhoneRole, PinRule, UserVerification};
+
+/// Steps of a workflow.
+pub const MAX_STEPS: usize = 5;
+/// How many seconds a step of a workflow may last.
+pub const STEP_S: core::ops::RangeInclusive<u16> = 5..=300;
 
 /// What calls say: texts by locale (`es-MX`, or `es` for all of its language) and kind.
 pub type PromptTexts = BTreeMap<String, BTreeMap<String, String>>;
@@ -26,14 +32,49 @@ pub struct Portal {
     pub policy: Policy,
 }
 
+/// One step of a policy's workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyStep {
+    /// The channel, one of the policy's `channels`.
+    pub channel: Channel,
+    /// Which phone, `primary` or `backup`; `primary` for a push means all devices.
+    #[serde(default = "primary")]
+    pub target: PhoneRole,
+    /// After how many seconds without an answer the next step follows, 5 to 300. A phone rings no longer than that. Without it a
+    /// phone rings for `ring_s`, and a push waits for as long as the challenge does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u16>,
+}
+
+const fn primary() -> PhoneRole {
+    PhoneRole::Primary
+}
+
+impl From<&PolicyStep> for AskedStep {
+    fn from(step: &PolicyStep) -> Self {
+        let target = match step.target {
+            PhoneRole::Primary => Target::Primary,
+            PhoneRole::Backup => Target::Backup,
+        };
+        let timeout = step.timeout_s.map(|seconds| Duration::from_secs(seconds.into()));
+        Self { channel: step.channel, target, timeout }
+    }
+}
+
 /// A portal's policy. Stored as JSON; a field that is absent has its default.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// The channels that this portal may use.
     pub channels: Vec<Channel>,
+    /// The order of channels for challenges whose request leaves it open, at most 5 steps; empty for the user's own method.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workflow: Vec<PolicyStep>,
     /// Whether a push may be approved by a tap alone. Named weak; off unless the portal asks for it.
     pub approve_only: bool,
+    /// How an app must make sure of who holds it before it approves; an approval without is denied.
+    pub user_verification: UserVerification,
     /// Whether a called person has to key a PIN.
     pub pin: PinRule,
     /// Days after which a PIN counts no more; 0 for never.
@@ -68,7 +109,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             channels: alloc::vec![Channel::Voice, Channel::Push],
+            workflow: Vec::new(),
             approve_only: false,
+            user_verification: UserVerification::Off,
             pin: PinRule::Off,
             pin_days: 0,
             call_number_match: false,
@@ -100,8 +143,17 @@ impl Policy {
     /// Checks every range that the fields promise.
     pub fn check(&self) -> Result<(), InvalidPolicy> {
         let numbers = self.caller_ids.iter().all(|number| PhoneNumber::parse(number).is_ok());
+        let is_way = |step: &PolicyStep| {
+            self.channels.contains(&step.channel)
+                && step.timeout_s.is_none_or(|seconds| STEP_S.contains(&seconds))
+        };
         let rules = [
             (!self.channels.is_empty(), "channels", "a list of at least one channel"),
+            (
+                self.workflow.len() <= MAX_STEPS && self.workflow.iter().all(is_way),
+                "workflow",
+                "at most 5 steps, each by one of `channels`, with a `timeout_s` of 5 to 300 where it has one",
+            ),
             (
                 numbers,
                 "caller_ids",
@@ -161,5 +213,25 @@ mod tests {
         let policy = Policy { caller_ids: alloc::vec!["9195550100".into()], ..Policy::default() };
         assert_eq!(policy.check().unwrap_err().field, "caller_ids");
         assert_eq!(Policy::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_workflow_has_at_most_five_steps_by_the_portals_channels_each_of_5_to_300_seconds() {
+        let step = |channel, timeout_s| PolicyStep { channel, target: PhoneRole::Primary, timeout_s };
+        let push = step(Channel::Push, Some(30));
+        for (workflow, good) in [
+            (alloc::vec![], true),
+            (alloc::vec![push, step(Channel::Voice, None)], true),
+            (alloc::vec![push; MAX_STEPS], true),
+            (alloc::vec![push; MAX_STEPS + 1], false),
+            (alloc::vec![push, step(Channel::Totp, None)], false),
+            (alloc::vec![step(Channel::Push, Some(5)), step(Channel::Push, Some(300))], true),
+            (alloc::vec![step(Channel::Push, Some(4))], false),
+            (alloc::vec![step(Channel::Push, Some(301))], false),
+        ] {
+            let policy = Policy { workflow, ..Policy::default() };
+            let field = policy.check().err().map(|invalid| invalid.field);
+            assert_eq!(field, (!good).then_some("workflow"), "{:?}", policy.workflow);
+        }
     }
 }

@@ -10,7 +10,7 @@ use core::time::Duration;
 use crate::ids::{ChallengeKey, DeviceId, UserId};
 use crate::time::Timestamp;
 use crate::user::Phone;
-use crate::words::{CallMode, Channel, PhoneRole, Purpose};
+use crate::words::{CallMode, Channel, PhoneRole, Purpose, Reason, UserVerification};
 
 /// A portal's request after its form was checked, before anything is known about the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Ask {
     pub user: UserId,
     /// What for.
     pub purpose: Purpose,
-    /// The channel of the routing key; `None` for the user's own method.
+    /// The channel of the routing key; `None` for the policy's workflow, or the user's own method.
     pub channel: Option<Channel>,
     /// Which phone or device.
     pub target: Target,
@@ -40,7 +40,7 @@ pub struct Ask {
 }
 
 /// One step of the order of channels that a portal asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskedStep {
     /// The channel.
     pub channel: Channel,
@@ -152,6 +152,28 @@ pub struct Request {
     /// The hash of the PIN that a called person keys, where it is one that is being tested and not the user's own yet.
     #[n(13)]
     pub pin: Option<String>,
+    /// How an app must make sure of who holds it before it approves.
+    #[n(14)]
+    #[cbor(default)]
+    pub user_verification: UserVerification,
+    /// The steps that were asked for and that this user cannot go.
+    #[n(15)]
+    #[cbor(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// A step that was left out at acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Skipped {
+    /// The channel.
+    #[n(0)]
+    pub channel: Channel,
+    /// Which phone or device.
+    #[n(1)]
+    pub target: Target,
+    /// Why the user cannot go it.
+    #[n(2)]
+    pub reason: Reason,
 }
 
 /// One way to reach the person, ready to be gone.
@@ -163,7 +185,7 @@ pub enum Step {
         /// The phone to call.
         #[n(0)]
         phone: Phone,
-        /// How long it rings, in seconds.
+        /// How long it rings, in seconds: as long as a phone rings for this portal, and no longer than the step lasts.
         #[n(1)]
         ring_s: u8,
     },

@@ -414,6 +414,52 @@ words! {
 }
 
 words! {
+    /// Whether an app must make sure of who holds it before it approves (user verification).
+    UserVerification {
+        /// It need not.
+        Off = 0 "off",
+        /// By either way.
+        Any = 1 "any",
+        /// By the PIN of the app.
+        Pin = 2 "pin",
+        /// By fingerprint or face.
+        Biometric = 3 "biometric",
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the macro that declares the words marks no variant")]
+impl Default for UserVerification {
+    fn default() -> Self {
+        Self::Off
+    }
+}
+
+impl UserVerification {
+    /// Whether an approval of this strength comes with the verification that is demanded.
+    #[must_use]
+    pub const fn is_met_by(self, assurance: Assurance) -> bool {
+        let (pin, biometric) = match assurance {
+            Assurance::ApprovePin | Assurance::NumberMatchPin => (true, false),
+            Assurance::ApproveBiometric | Assurance::NumberMatchBiometric => (false, true),
+            Assurance::Key
+            | Assurance::Pin
+            | Assurance::NumberMatch
+            | Assurance::PinNumberMatch
+            | Assurance::Code
+            | Assurance::Approve
+            | Assurance::Totp
+            | Assurance::Bypass => (false, false),
+        };
+        match self {
+            Self::Off => true,
+            Self::Any => pin || biometric,
+            Self::Pin => pin,
+            Self::Biometric => biometric,
+        }
+    }
+}
+
+words! {
     /// What machine detection could do for a call.
     Detection {
         /// Nothing: digits are sent for an extension, and the key that is pressed is the only proof of a person.

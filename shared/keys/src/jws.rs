@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::device::{DeviceAlg, SIGNATURE_LEN, verify_device};
 use crate::error::Error;
+use crate::jwk::{DeviceKey, RawJwk};
 
 /// A compact JWS whose form was checked. Its signature was not: that is [`Jws::verify`].
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct JwsHeader {
     pub typ: Option<String>,
     /// Which key signed, where the signer says so.
     pub kid: Option<String>,
+    /// The key that signed, where the signer shows it because nobody knows it yet. Never together with `kid`.
+    pub jwk: Option<DeviceKey>,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +36,7 @@ struct RawHeader {
     alg: String,
     typ: Option<String>,
     kid: Option<String>,
+    jwk: Option<RawJwk>,
 }
 
 impl<'a> Jws<'a> {
@@ -53,13 +57,18 @@ impl<'a> Jws<'a> {
         let decode =
             |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("a part is not base64url"));
         let header: RawHeader = serde_json::from_slice(&decode(header)?)
-            .map_err(|_| malformed("header is not JSON with alg, typ and kid only"))?;
+            .map_err(|_| malformed("header is not JSON with alg, typ and kid or jwk only"))?;
         let alg = DeviceAlg::parse(&header.alg).ok_or(malformed("alg is not one of ours"))?;
         let signature = decode(signature)?;
         if signature.len() != SIGNATURE_LEN {
             return Err(malformed("signature has the wrong length"));
         }
-        let header = JwsHeader { alg, typ: header.typ, kid: header.kid };
+        let jwk = match (&header.jwk, &header.kid) {
+            (None, _) => None,
+            (Some(jwk), None) => Some(jwk.key().ok_or(malformed("jwk is no public key of ours"))?),
+            (Some(_), Some(_)) => return Err(malformed("a key and the id of one")),
+        };
+        let header = JwsHeader { alg, typ: header.typ, kid: header.kid, jwk };
         Ok(Self { signing_input, header, payload: decode(payload)?, signature })
     }
 
@@ -103,6 +112,19 @@ mod tests {
         [&[4], &x[..], &y].concat()
     }
 
+    /// The header of RFC 7515, appendix A.3, with its key.
+    const WITH_JWK: &str = concat!(
+        r#"{"alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","#,
+        r#""y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}}"#
+    );
+
+    #[test]
+    fn a_key_that_is_not_known_yet_is_shown_in_the_header() {
+        let text = compact(WITH_JWK);
+        let jwk = Jws::parse(&text).unwrap().header().jwk.clone().unwrap();
+        assert_eq!(jwk, DeviceKey { alg: DeviceAlg::Es256, public_key: rfc7515_key() });
+    }
+
     fn compact(header: &str) -> String {
         format!("{}.e30.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode([1; 64]))
     }
@@ -110,7 +132,7 @@ mod tests {
     #[test]
     fn the_example_of_rfc_7515_verifies() {
         let jws = Jws::parse(RFC7515_A3).unwrap();
-        assert_eq!(jws.header(), &JwsHeader { alg: DeviceAlg::Es256, typ: None, kid: None });
+        assert_eq!(jws.header(), &JwsHeader { alg: DeviceAlg::Es256, typ: None, kid: None, jwk: None });
         assert!(jws.payload().starts_with(b"{\"iss\":\"joe\""));
         assert!(jws.verify(DeviceAlg::Es256, &rfc7515_key()));
     }
@@ -156,7 +178,9 @@ mod tests {
             ("alg none", compact(r#"{"alg":"none"}"#)),
             ("alg HS256", compact(r#"{"alg":"HS256"}"#)),
             ("no alg", compact(r#"{"typ":"JWT"}"#)),
-            ("embedded key", compact(r#"{"alg":"ES256","jwk":{}}"#)),
+            ("no key", compact(r#"{"alg":"ES256","jwk":{}}"#)),
+            ("a key and the id of one", compact(&WITH_JWK.replacen('{', r#"{"kid":"d1","#, 1))),
+            ("a private key", compact(&WITH_JWK.replacen(r#""x""#, r#""d":"AA","x""#, 1))),
             ("crit", compact(r#"{"alg":"ES256","crit":["b64"],"b64":false}"#)),
             ("alg twice", compact(r#"{"alg":"ES256","alg":"EdDSA"}"#)),
             ("header an array", compact(r#"["ES256"]"#)),

@@ -28,6 +28,7 @@ struct Inner {
     pin: hmac::Key,
     answer: hmac::Key,
     audit: hmac::Key,
+    activation: hmac::Key,
     sealer: Sealer,
     signer: OutcomeSigner,
 }
@@ -56,6 +57,7 @@ impl Keys {
             pin: mac("pin"),
             answer: mac("answer"),
             audit: mac("audit"),
+            activation: mac("activation"),
             sealer: Sealer::new(&derived(&prk, "seal"), key_id),
             signer,
         }))
@@ -118,6 +120,11 @@ impl Keys {
     pub fn audit_mac(&self, purpose: &'static str, parts: &[&[u8]]) -> [u8; 32] {
         let parts: Vec<&[u8]> = std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()).collect();
         mac(&self.0.audit, &parts)
+    }
+
+    /// One half of an activation's secret.
+    pub(crate) fn activation_mac(&self, parts: &[&[u8]]) -> [u8; 16] {
+        keyed(&self.0.activation, parts)
     }
 
     /// What is hashed of a user's PIN.

@@ -239,12 +239,23 @@ impl PortalClient {
         Ok(draft.id())
     }
 
-    /// Asks for the test once more, with the digits that the portal shows where it shows any.
+    /// Asks for the test, for the first time or once more, with the digits that the portal shows where it shows any.
     pub async fn test_again(&self, id: RequestId, number: Option<NumberMatch>) -> Result<(), Error> {
         self.go_on(EnrollmentContinue {
             request_id: id,
             with: With::Test,
             number_match: number,
+            sealed: None,
+        })
+        .await
+    }
+
+    /// Asks for another activation code; the one before is void.
+    pub async fn new_activation_code(&self, id: RequestId) -> Result<(), Error> {
+        self.go_on(EnrollmentContinue {
+            request_id: id,
+            with: With::Activation,
+            number_match: None,
             sealed: None,
         })
         .await

@@ -1,7 +1,10 @@
 //! What is known of a user whose enrollment is to be changed, beside what a challenge has to know.
 
-use fleet_domain::{Account, Extension, Factor, Phone, PhoneKind, PhoneNumber, PhoneRole, User, UserId};
+use fleet_domain::{
+    Account, DeviceId, Extension, Factor, Phone, PhoneKind, PhoneNumber, PhoneRole, SeenApp, User, UserId,
+};
 use fleet_keys::{Keys, PinHash};
+use tokio_postgres::Row;
 
 use crate::connection::{Connections, Params};
 use crate::error::Error;
@@ -16,6 +19,8 @@ const LOCKED: &str = "SELECT locked_until FROM lockouts WHERE user_id = $1 AND f
 pub(crate) const BYPASSES: &str = "
 SELECT count(*) FROM acts WHERE user_id = $1 AND act = 'bypass enrolled' AND at > fleet_now() - interval '1 year'";
 const HAD_DEVICES: &str = "SELECT EXISTS (SELECT FROM devices WHERE user_id = $1)";
+const APPS: &str = "
+SELECT id, name, platform, activated_at FROM devices WHERE user_id = $1 AND state = 1 ORDER BY activated_at, id";
 const OPTED_OUT: &str = "SELECT FROM opted_out WHERE number_index = $1";
 pub(crate) const PINS: &str = "
 SELECT pin FROM users WHERE id = $1 AND pin IS NOT NULL
@@ -30,15 +35,16 @@ pub(crate) async fn account(
     user: Option<User>,
 ) -> Result<Account, Error> {
     let (user_id, factor) = (id.as_str(), code(Factor::Answers));
-    let queries: [(&str, Params<'_>); 4] = [
+    let queries: [(&str, Params<'_>); 5] = [
         (QUESTIONS, &[&user_id]),
         (LOCKED, &[&user_id, &factor]),
         (BYPASSES, &[&user_id]),
         (HAD_DEVICES, &[&user_id]),
+        (APPS, &[&user_id]),
     ];
     let read = async { connections.durable().await?.pipeline(&queries).await };
     let answers = read.await.map_err(|fault| fault.into_error(DOING))?;
-    let [questions, locked, bypasses, had_devices] = answers.try_into().unwrap_or_default();
+    let [questions, locked, bypasses, had_devices, apps] = answers.try_into().unwrap_or_default();
     let count = bypasses.first().map_or(0, |row| row.get::<_, i64>(0));
     Ok(Account {
         user,
@@ -46,7 +52,17 @@ pub(crate) async fn account(
         answers_locked_until: locked.first().and_then(|row| row.get::<_, Option<SqlTime>>(0)).map(|at| at.0),
         bypasses: u8::try_from(count).unwrap_or(u8::MAX),
         had_devices: had_devices.first().is_some_and(|row| row.get(0)),
+        apps: apps.iter().map(app_of).collect(),
     })
+}
+
+fn app_of(row: &Row) -> SeenApp {
+    SeenApp {
+        device: DeviceId::from_uuid(row.get(0)),
+        name: row.get(1),
+        platform: row.get(2),
+        activated_at: row.get::<_, Option<SqlTime>>(3).map(|at| at.0),
+    }
 }
 
 /// Whether this number asked never to be called again.

@@ -35,7 +35,9 @@ SELECT id, user_id, alg, public_key, push_token, push_fid, $7
 FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[], $6::bool[])
     AS d(id, user_id, alg, public_key, push_token, push_fid)";
 
-const RETIRE_TOKEN: &str = "UPDATE devices SET push_token = NULL WHERE id = $1 AND push_token = $2";
+const RETIRE_TOKEN: &str = "
+WITH untested AS (UPDATE untested_devices SET push_token = NULL WHERE device = $1 AND push_token = $2)
+UPDATE devices SET push_token = NULL WHERE id = $1 AND push_token = $2";
 
 pub(crate) async fn put_portal(connections: &Connections, portal: &Portal) -> Result<(), Error> {
     portal.policy.check().map_err(|error| Error::Rejected(Arc::new(error)))?;

@@ -57,12 +57,36 @@ pub struct DeviceRecord {
     pub alg: DeviceAlg,
     /// Its public key.
     pub public_key: Vec<u8>,
-    /// Whether it may answer.
-    pub active: bool,
+    /// What it may answer.
+    pub standing: DeviceStanding,
+}
+
+/// What a device may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceStanding {
+    /// Every challenge that its user's devices are asked.
+    Active,
+    /// Its own test, and nothing else yet.
+    Untested,
+    /// Nothing any more: it was given up, or lost.
+    Out,
 }
 
 /// The code of an active device's state; any other means that it may not answer.
 pub(crate) const ACTIVE: i16 = 1;
+/// The code of a device that was lost or stolen.
+pub(crate) const LOST: i16 = 3;
+/// The code that stands for the state of a device that is not tested yet: it has a table of its own.
+pub(crate) const UNTESTED: i16 = 0;
+
+/// What a device in the state of this code may answer.
+pub(crate) const fn standing_of(code: i16) -> DeviceStanding {
+    match code {
+        ACTIVE => DeviceStanding::Active,
+        UNTESTED => DeviceStanding::Untested,
+        _ => DeviceStanding::Out,
+    }
+}
 
 /// The stored code of an algorithm. Never changes.
 pub(crate) const fn code_of(alg: DeviceAlg) -> i16 {

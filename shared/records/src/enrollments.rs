@@ -5,9 +5,11 @@ mod patch;
 mod row;
 
 use fleet_domain::{ChallengeKey, Enrollment, RequestKey, Timestamp, UserId};
+use fleet_keys::Keys;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::activations::{self, UntestedDevice};
 use crate::connection::{Connections, Params, Session};
 use crate::error::{Error, Fault};
 use crate::sql_time::SqlTime;
@@ -92,9 +94,10 @@ pub(crate) async fn open(
     connections: &Connections,
     new: &Enrollment,
     beside: Beside<'_>,
+    keys: &Keys,
 ) -> Result<OpenedEnrollment, Error> {
     let doing = "opening an enrollment request";
-    match insert(connections, new, beside).await.map_err(|fault| fault.into_error(doing))? {
+    match insert(connections, new, beside, keys).await.map_err(|fault| fault.into_error(doing))? {
         OpenedEnrollment::Contended => {
             let stored = load(connections, &new.key).await?;
             Ok(stored
@@ -110,6 +113,7 @@ async fn insert(
     connections: &Connections,
     new: &Enrollment,
     beside: Beside<'_>,
+    keys: &Keys,
 ) -> Result<OpenedEnrollment, Fault> {
     let mut session = connections.durable().await?;
     // A session that is dropped within its transaction is closed, and PostgreSQL undoes what it did.
@@ -144,6 +148,7 @@ async fn insert(
     {
         return Ok(OpenedEnrollment::ProofSpent);
     }
+    activations::note_code(&mut session, keys, None, new).await?;
     note(&mut session, new).await?;
     session.commit().await?;
     Ok(OpenedEnrollment::New)
@@ -155,7 +160,7 @@ pub(crate) async fn commit(
     connections: &Connections,
     before: &Enrollment,
     after: &Enrollment,
-    keys: &fleet_keys::Keys,
+    keys: &Keys,
 ) -> Result<bool, Error> {
     let doing = "committing an enrollment request";
     let takes_effect = after.result() == fleet_domain::EnrollmentResult::Done;
@@ -166,6 +171,7 @@ pub(crate) async fn commit(
         if !update(&mut session, before, after).await? {
             return Ok(false);
         }
+        activations::note_code(&mut session, keys, Some(before), after).await?;
         for statement in &statements {
             statement.run(&mut session).await?;
         }
@@ -174,6 +180,26 @@ pub(crate) async fn commit(
     }
     .await;
     committed.map_err(|fault| fault.into_error(doing))
+}
+
+/// Commits the version that was activated on a device, if the row is still in the version that was read, and the device.
+pub(crate) async fn activate(
+    connections: &Connections,
+    (before, after): (&Enrollment, &Enrollment),
+    device: &UntestedDevice,
+) -> Result<bool, Error> {
+    let committed: Result<bool, Fault> = async {
+        let mut session = connections.durable().await?;
+        session.begin("BEGIN").await?;
+        if !update(&mut session, before, after).await? {
+            return Ok(false);
+        }
+        activations::put_untested(&mut session, after, device).await?;
+        session.commit().await?;
+        Ok(true)
+    }
+    .await;
+    committed.map_err(|fault| fault.into_error("activating a device"))
 }
 
 /// The next version and its act. `false` where the row is in another version than `before`.
@@ -193,6 +219,7 @@ async fn update(session: &mut Session, before: &Enrollment, after: &Enrollment) 
     if session.query(UPDATE, params).await?.is_empty() {
         return Ok(false);
     }
+    activations::drop_untested(session, after).await?;
     note(session, after).await?;
     Ok(true)
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
+mod activations;
 mod administration;
 mod batch;
 mod bulk;
@@ -40,8 +41,9 @@ mod transition;
 mod upkeep;
 mod verification;
 
+pub use activations::{ActivationCode, FoundActivation, ShownCode, UntestedDevice};
 pub use bulk::{BulkUser, Existing, Imported};
-pub use enrolled::{DeviceRecord, NewDevice, NewPhone, NewUser};
+pub use enrolled::{DeviceRecord, DeviceStanding, NewDevice, NewPhone, NewUser};
 pub use enrollments::{Beside, OpenedEnrollment, StoredEnrollment};
 pub use erasure::{Erased, Erasure};
 pub use error::{Error, ErrorClass, Source};

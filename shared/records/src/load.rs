@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::batch::{Answers, Settled, Unit};
 use crate::connection::Connections;
-use crate::enrolled::{ACTIVE, DeviceRecord, alg_of};
+use crate::enrolled::{DeviceRecord, alg_of, standing_of};
 use crate::error::{Error, Fault, UnknownCode};
 use crate::row::{Loaded, challenge_columns, key_of, lowest};
 use crate::sql_time::SqlTime;
@@ -37,7 +37,8 @@ pub(crate) const PHONES: &str =
     WHERE p.user_id = ANY($1) ORDER BY p.user_id, p.role";
 const DEVICES_OF: &str = "SELECT user_id, id, push_token, push_fid FROM devices
     WHERE user_id = ANY($1) AND state = 1 ORDER BY user_id, id";
-const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)";
+pub(crate) const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)
+    UNION ALL SELECT device, user_id, alg, public_key, 0::smallint FROM untested_devices WHERE device = ANY($1)";
 
 /// The rows under these keys, as far as there are any; one that can't be read is an error of its own.
 pub(crate) async fn find(
@@ -236,6 +237,6 @@ fn device_of(row: &Row) -> Result<DeviceRecord, Error> {
         user: UserId::parse(row.get(1)).map_err(Error::corrupt)?,
         alg,
         public_key: row.get(3),
-        active: row.get::<_, i16>(4) == ACTIVE,
+        standing: standing_of(row.get(4)),
     })
 }

@@ -10,7 +10,7 @@ use fleet_keys::Keys;
 use serde_json::{Map, Value};
 
 use crate::connection::{Connections, Session};
-use crate::enrolled::{ACTIVE, alg_of};
+use crate::enrolled::{ACTIVE, LOST, alg_of};
 use crate::error::{Error, Fault};
 use crate::history::{TIME, row_of, versions};
 use crate::note::AuditRow;
@@ -41,7 +41,7 @@ pub(crate) struct Part {
 }
 
 /// Everything, in the order in which it can be deleted.
-pub(crate) const PARTS: [Part; 9] = [
+pub(crate) const PARTS: [Part; 10] = [
     Part {
         name: "acts",
         table: "acts",
@@ -50,6 +50,28 @@ pub(crate) const PARTS: [Part; 9] = [
         kept_back: &["number_index", "carrier", "erased"],
         finish: |_, _, _| Ok(()),
         deleted: false,
+    },
+    Part {
+        name: "untested_devices",
+        table: "untested_devices",
+        of: "user_id = $1",
+        shown: &[
+            "device AS id",
+            "alg",
+            "translate(encode(public_key, 'base64'), E'\\n', '') AS public_key",
+            "left(push_token, 4) || '…' AS push_token",
+            "push_fid",
+            "push_version",
+            "name",
+            "platform",
+            "activated_at",
+        ],
+        kept_back: &["user_id", "id", "portal", "device", "public_key", "push_token", "totp"],
+        finish: |_, _, row| {
+            word(row, "alg", |code| Some(alg_of(code)?.as_str()));
+            Ok(())
+        },
+        deleted: true,
     },
     Part {
         name: "enrollments",
@@ -120,7 +142,7 @@ pub(crate) const PARTS: [Part; 9] = [
         kept_back: &["user_id", "public_key", "push_token", "totp"],
         finish: |_, _, row| {
             word(row, "alg", |code| Some(alg_of(code)?.as_str()));
-            word(row, "state", |code| Some(if i16::from(code) == ACTIVE { "active" } else { "revoked" }));
+            word(row, "state", |code| Some(device_state(code.into())));
             Ok(())
         },
         deleted: true,
@@ -261,6 +283,15 @@ fn word(row: &mut Map<String, Value>, column: &str, word: impl Fn(u8) -> Option<
     let code = row.get(column).and_then(Value::as_u64).and_then(|code| u8::try_from(code).ok());
     if let Some(word) = code.and_then(word) {
         row.insert(column.to_owned(), word.into());
+    }
+}
+
+/// The word of a device's state.
+const fn device_state(code: i16) -> &'static str {
+    match code {
+        ACTIVE => "active",
+        LOST => "lost",
+        _ => "revoked",
     }
 }
 

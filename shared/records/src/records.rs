@@ -1,11 +1,13 @@
-//! `Records`: one handle for everything that the rest of the fleet asks of PostgreSQL.
+//! `Records`: one handle for everything that the rest of the fleet asks of PostgreSQL. Devices are in `records/devices.rs`.
+
+mod devices;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_domain::{
-    Account, Challenge, ChallengeKey, DeviceId, Enrollment, Extension, Factor, Phone, PhoneKind, PhoneNumber,
-    PhoneRole, Portal, PortalName, PushToken, RequestKey, Timestamp, User, UserId,
+    Account, Challenge, ChallengeKey, Enrollment, Extension, Factor, Phone, PhoneKind, PhoneNumber,
+    PhoneRole, Portal, PortalName, RequestKey, Timestamp, User, UserId,
 };
 use fleet_keys::{Keys, PinHash};
 use fleet_lifecycle::{Clock, Context};
@@ -27,11 +29,11 @@ use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::Upkeep;
 use crate::{
-    AuditRow, Beside, BulkUser, CarrierRate, Cause, Claimed, Committed, Created, DeviceRecord, Erasure,
-    Error, Existing, Guess, GuessLimit, Imported, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier,
-    Person, Place, Seal, Sealed, Settings, Slot, SlotAsk, Standing, Storage, Stored, StoredEnrollment,
-    ToldCursor, Transition, Verification, account, administration, bulk, enrollments, erasure, history,
-    migrations, pacing, person, phones, pins, seals, standing, storage,
+    AuditRow, Beside, BulkUser, CarrierRate, Cause, Claimed, Committed, Created, Erasure, Error, Existing,
+    Guess, GuessLimit, Imported, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier, Person, Place,
+    Seal, Sealed, Settings, Slot, SlotAsk, Standing, Storage, Stored, StoredEnrollment, ToldCursor,
+    Transition, Verification, account, administration, bulk, enrollments, erasure, history, migrations,
+    pacing, person, phones, pins, seals, standing, storage,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -146,11 +148,6 @@ impl Records {
     /// The challenge as it is stored. Batched.
     pub async fn load(&self, key: &ChallengeKey) -> Result<Option<Stored>, Error> {
         self.0.challenges.ask(key.clone()).await
-    }
-
-    /// The device, active or not. Batched.
-    pub async fn device(&self, id: DeviceId) -> Result<Option<DeviceRecord>, Error> {
-        self.0.devices.ask(id).await
     }
 
     /// Stores a challenge that is new, in whatever version it is, unless there is one under its key. Batched.
@@ -270,12 +267,6 @@ impl Records {
     pub async fn open_challenges_of(&self, user: &UserId, now: Timestamp) -> Result<Vec<Stored>, Error> {
         let _place = self.beside("listing a user's open challenges").await?;
         self.0.sweeps.open_of(user.as_str(), now).await
-    }
-
-    /// Forgets a device's push token, unless it has another one by now.
-    pub async fn retire_push_token(&self, device: DeviceId, token: &PushToken) -> Result<(), Error> {
-        let _place = self.beside("retiring a push token").await?;
-        administration::retire_push_token(&self.0.connections, device.uuid(), token.reveal()).await
     }
 
     /// The number of a user's phone, and what is dialed after the answer. Fails where it was sealed for somebody else.
@@ -450,7 +441,7 @@ impl Records {
         beside: Beside<'_>,
     ) -> Result<OpenedEnrollment, Error> {
         let _place = self.beside("opening an enrollment request").await?;
-        enrollments::open(&self.0.connections, new, beside).await
+        enrollments::open(&self.0.connections, new, beside, &self.0.keys).await
     }
 
     /// Commits the next version of a request and its act, if the row is still in the version that was read; where the

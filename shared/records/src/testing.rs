@@ -11,7 +11,9 @@ use tokio_postgres::SimpleQueryMessage;
 
 use crate::connection::{pool, session_options};
 use crate::person::PARTS;
-use crate::{Records, Settings, account, commit, create, enrollments, load, retelling, sweep, told};
+use crate::{
+    Records, Settings, account, activations, commit, create, enrollments, load, retelling, sweep, told,
+};
 
 /// A migrated schema that is dropped with this value.
 pub struct Scratch {
@@ -109,7 +111,7 @@ pub fn parts_of_a_person() -> Vec<(&'static str, Vec<&'static str>, bool)> {
 }
 
 /// The hot statements with their parameters: `?` for what does not bear on the plan.
-const HOT: [(&str, &str, &str); 11] = [
+const HOT: [(&str, &str, &str); 12] = [
     ("create", create::CREATE, "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"),
     (
         "commit",
@@ -119,6 +121,7 @@ const HOT: [(&str, &str, &str); 11] = [
     ("load", load::CHALLENGES, "?, ?, first_id_of(fleet_now())"),
     ("users", load::USERS, "?"),
     ("phones", load::PHONES, "?"),
+    ("devices", load::DEVICES, "?"),
     ("mark", told::MARK, "?, ?, ?, first_id_of(fleet_now())"),
     ("overdue", sweep::OVERDUE, "?, ?, first_id_of(fleet_now()), 100"),
     ("due", sweep::DUE, "?, 100, ?, ?"),
@@ -128,7 +131,7 @@ const HOT: [(&str, &str, &str); 11] = [
 ];
 
 /// The statements of each request to change an enrollment, and of the sweep for them.
-const ENROLLMENTS: [(&str, &str, &str); 10] = [
+const ENROLLMENTS: [(&str, &str, &str); 15] = [
     ("enrollment", enrollments::LOAD, "?, ?"),
     ("of_test", enrollments::OF_TEST, "?, ?"),
     ("open_of_user", enrollments::OPEN_OF, "?"),
@@ -139,6 +142,11 @@ const ENROLLMENTS: [(&str, &str, &str); 10] = [
     ("mark_told", enrollments::MARK, "?, ?, ?"),
     ("bypasses", account::BYPASSES, "?"),
     ("pins", account::PINS, "?, 10"),
+    ("activation", activations::FIND, "?"),
+    ("untested", activations::UNTESTED, "?"),
+    ("activated", activations::ACTIVATED, "?"),
+    ("refresh", activations::REFRESH, "?, ?, ?, ?"),
+    ("revoke", activations::REVOKE, "?"),
 ];
 
 fn first_column(messages: &[SimpleQueryMessage]) -> Vec<String> {

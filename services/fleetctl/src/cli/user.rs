@@ -85,7 +85,7 @@ pub struct ChangeArgs {
     /// The user.
     #[arg(value_parser = UserId::parse)]
     pub user: UserId,
-    /// What to change: enroll, method_change, phone_change, phone_remove, phone_test, pin_change, device_revoke, recovery,
+    /// What to change: enroll, method_change, phone_change, phone_remove, phone_test, pin_change, device_revoke, device_activate, recovery,
     /// device_lost, block, unblock, bypass, delete.
     #[arg(value_parser = parse_change, value_name = "CHANGE")]
     pub change: Change,

@@ -136,6 +136,10 @@ fn facts(outcome: &Outcome) -> Vec<(&'static str, String)> {
             ),
         ));
     }
+    for skipped in &outcome.skipped {
+        facts
+            .push(("skipped", format!("{} {}, {}", skipped.channel, target(skipped.target), skipped.reason)));
+    }
     let others =
         outcome.alternatives.iter().map(|other| format!("{} {}", other.channel, target(other.target)));
     let others: Vec<String> = others.collect();

@@ -3,17 +3,19 @@
 use std::io::{BufRead as _, stdin};
 use std::time::Duration;
 
-use fleet_contracts::EnrollmentOutcome;
+use fleet_contracts::{ActivationReport, EnrollmentOutcome};
 use fleet_domain::{EnrollmentResult, NextStep, PhoneKind};
 use fleet_lifecycle::Clock;
 use fleet_portal_client::{EnrollmentDraft, GivenPhone, PortalClient, RequestId};
 use tokio::time::{Instant, sleep};
 
+use super::app::draw;
 use crate::cli::ChangeArgs;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::portal::{self, client_error};
 use crate::print::{Screen, Style, clean};
+use crate::qr::{Qr, TooLong};
 use crate::settings::Sections;
 
 /// How long an outcome is waited for whose time is not known yet.
@@ -164,10 +166,28 @@ fn summary(outcome: &EnrollmentOutcome, screen: &mut Screen) -> Result<(), Error
             (Style::Plain, format!("{} {} {verified}", phone.phone, phone.number)),
         ])?;
     }
+    if let Some(activation) = &outcome.activation {
+        show_codes(activation, screen)?;
+    }
     if let Some(help) = &outcome.help {
         screen.spans(&[(Style::Bold, "help       ".to_owned()), (Style::Plain, clean(help))])?;
     }
     Ok(())
+}
+
+/// What the user gives the app: both codes, where one can be used still.
+fn show_codes(activation: &ActivationReport, screen: &mut Screen) -> Result<(), Error> {
+    let (Some(code), Some(url), Some(qr)) = (&activation.code, &activation.url, &activation.qr) else {
+        return Ok(());
+    };
+    for (name, value) in [("code       ", code), ("url        ", url)] {
+        screen.spans(&[(Style::Bold, name.to_owned()), (Style::Plain, clean(value))])?;
+    }
+    match Qr::of(qr) {
+        Ok(qr) => draw(&qr, screen),
+        // The code can still be typed.
+        Err(TooLong) => Ok(()),
+    }
 }
 
 const fn exit_of(result: EnrollmentResult) -> Exit {

@@ -142,6 +142,8 @@ fn challenge(one: &PersonsChallenge) -> Value {
             "fields": fields,
         },
         "steps": request.steps.iter().map(step).collect::<Value>(),
+        "skipped": request.skipped.iter().map(|one| format!("{} {}: {}", one.channel, target(one.target), one.reason)).collect::<Value>(),
+        "user_verification": request.user_verification.as_str(),
         "alternatives": request.alternatives.iter().map(|other| format!("{} {}", other.channel, target(other.target))).collect::<Value>(),
         "wrong_answers": challenge.live.tries,
         "attempts": challenge.live.attempts.iter().map(|one| attempt(challenge, one)).collect::<Value>(),

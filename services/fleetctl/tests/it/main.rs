@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
+mod app;
 mod asking;
 mod auditing;
 mod bulk;

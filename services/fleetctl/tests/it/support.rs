@@ -134,6 +134,7 @@ impl Handler for Answer {
             portal,
             attempts: Vec::new(),
             caller_id: None,
+            skipped: Vec::new(),
             alternatives: Vec::new(),
             help: None,
             answer_by: now.plus(PATIENCE),

@@ -3,14 +3,21 @@
 //! A device proves itself with the key that it registered, in a JWS over the request or over its answer.
 //! Whatever is wrong with the proof, the answer is the same, so that nobody learns which devices exist.
 
+pub(super) mod activate;
 pub(super) mod challenges;
 mod claims;
 #[cfg(test)]
 mod claims_tests;
+mod device_claims;
+pub(super) mod push_address;
+pub(super) mod revoke;
+#[cfg(test)]
+mod vectors_tests;
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,11 +25,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use fleet_domain::{Challenge, DeviceId, Step, UserId};
 use fleet_keys::Jws;
-use fleet_records::DeviceRecord;
+use fleet_records::{DeviceRecord, DeviceStanding};
 use serde::Serialize;
 
 use self::claims::Unproved;
-use super::body::Unread;
+use super::body::{Unread, is_of_type, whole_body};
 use crate::error::{Because, Setback};
 use crate::gateway::Gateway;
 
@@ -49,6 +56,16 @@ pub(super) enum AppRefusal {
     Unknown,
     /// The challenge has ended, or its time is over.
     Ended,
+    /// The activation code was mistyped.
+    Mistyped,
+    /// There is no such activation code.
+    ActivationUnknown,
+    /// The activation code was used by another device.
+    ActivationUsed,
+    /// The activation code is too old, or void.
+    ActivationExpired,
+    /// A later push address is stored already.
+    StaleVersion,
     /// The fleet could not do it.
     Setback(Setback),
 }
@@ -57,13 +74,14 @@ impl AppRefusal {
     const fn status(self) -> StatusCode {
         match self {
             Self::Unproved(_) => StatusCode::UNAUTHORIZED,
-            Self::Malformed(_) | Self::Unread(Unread::CutOff) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Mistyped | Self::Unread(Unread::CutOff) => StatusCode::BAD_REQUEST,
             Self::NotJose | Self::Unread(Unread::Encoded) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unread(Unread::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unread(Unread::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::NotAsked => StatusCode::FORBIDDEN,
-            Self::Unknown => StatusCode::NOT_FOUND,
-            Self::Ended => StatusCode::CONFLICT,
+            Self::Unknown | Self::ActivationUnknown => StatusCode::NOT_FOUND,
+            Self::Ended | Self::ActivationUsed | Self::StaleVersion => StatusCode::CONFLICT,
+            Self::ActivationExpired => StatusCode::GONE,
             Self::Setback(setback) => match setback {
                 Setback::Unknown => StatusCode::NOT_FOUND,
                 Setback::Unavailable | Setback::Contended => StatusCode::SERVICE_UNAVAILABLE,
@@ -81,6 +99,11 @@ impl AppRefusal {
             Self::NotAsked => "not_asked",
             Self::Unknown => "unknown",
             Self::Ended => "ended",
+            Self::Mistyped => "code_mistyped",
+            Self::ActivationUnknown => "activation_unknown",
+            Self::ActivationUsed => "activation_used",
+            Self::ActivationExpired => "activation_expired",
+            Self::StaleVersion => "stale_version",
             Self::Setback(setback) => match setback {
                 Setback::Unknown => "unknown",
                 Setback::Unavailable | Setback::Contended => "unavailable",
@@ -91,9 +114,18 @@ impl AppRefusal {
 
     const fn message(self) -> &'static str {
         match self {
-            Self::Unproved(_) => "the request is not signed by an active device of this user",
+            Self::Unproved(_) => {
+                "the request is not signed, just now, by the key of a device that may send it"
+            }
             Self::Malformed(rule) => rule,
             Self::NotJose => "the body must be a compact JWS of type application/jose",
+            Self::Mistyped => {
+                "the code was mistyped: it has 12 letters and digits, without 0, 1, I, L, O and U"
+            }
+            Self::ActivationUnknown => "there is no such activation code",
+            Self::ActivationUsed => "the activation code was used by another device: ask for a new one",
+            Self::ActivationExpired => "the activation code counts no more: ask for a new one",
+            Self::StaleVersion => "a push address of this version or a later one is stored already",
             Self::Unread(Unread::TooLarge) => "the body is larger than any answer",
             Self::Unread(Unread::TooSlow) => "the body did not arrive in time",
             Self::Unread(Unread::Encoded) => "the body must not be compressed",
@@ -117,7 +149,12 @@ impl AppRefusal {
             | Self::Unread(_)
             | Self::NotAsked
             | Self::Unknown
-            | Self::Ended => self.code(),
+            | Self::Ended
+            | Self::Mistyped
+            | Self::ActivationUnknown
+            | Self::ActivationUsed
+            | Self::ActivationExpired
+            | Self::StaleVersion => self.code(),
             Self::Setback(setback) => setback.label(),
         }
     }
@@ -177,6 +214,8 @@ pub(super) struct Signer {
     device: DeviceId,
     /// Its user.
     user: UserId,
+    /// What it may answer.
+    standing: DeviceStanding,
 }
 
 impl FromRequestParts<Arc<Gateway>> for Signer {
@@ -188,7 +227,7 @@ impl FromRequestParts<Arc<Gateway>> for Signer {
         let device = claims::signer_of_request(&jws, (parts.method.as_str(), &url), gateway.engine.now())?;
         let record = gateway.engine.records().device(device).await?;
         let record = proved(&jws, record)?;
-        Ok(Self { device, user: record.user })
+        Ok(Self { device, user: record.user, standing: record.standing })
     }
 }
 
@@ -200,18 +239,35 @@ fn proof(headers: &HeaderMap) -> Result<&str, Unproved> {
 /// The device's record, if it may answer and has signed this.
 fn proved(jws: &Jws<'_>, record: Option<DeviceRecord>) -> Result<DeviceRecord, Unproved> {
     let record = record.ok_or(Unproved::UnknownDevice)?;
-    if !record.active {
+    if record.standing == DeviceStanding::Out {
         return Err(Unproved::InactiveDevice);
     }
     if jws.verify(record.alg, &record.public_key) { Ok(record) } else { Err(Unproved::Signature) }
 }
 
-/// Whether the device may see and answer the challenge: a push was begun, to all devices or to this one.
-fn is_asked(challenge: &Challenge, device: DeviceId) -> bool {
+/// The body of a request that is a JWS.
+async fn jose_body(request: Request, gateway: &Gateway) -> Result<Bytes, AppRefusal> {
+    if !is_of_type(request.headers(), "application/jose") {
+        return Err(AppRefusal::NotJose);
+    }
+    Ok(whole_body(request, gateway).await?)
+}
+
+/// A body as a compact JWS whose form was checked.
+fn jose(body: &[u8]) -> Result<Jws<'_>, AppRefusal> {
+    let malformed = AppRefusal::Malformed("the body is not a compact JWS with ES256 or EdDSA");
+    let text = str::from_utf8(body).map_err(|_| malformed)?;
+    Jws::parse(text).map_err(|_| malformed)
+}
+
+/// Whether the device may see and answer the challenge: a push was begun, to all devices or to this one. One that is not
+/// tested yet is asked nothing but what names it, which is its test.
+fn is_asked(challenge: &Challenge, device: DeviceId, standing: DeviceStanding) -> bool {
     let begun = challenge.request.steps.iter().take(usize::from(challenge.live.step) + 1);
     challenge.has_push()
         && begun.into_iter().any(|step| match step {
-            Step::Push { device: only, .. } => only.is_none_or(|only| only == device),
+            Step::Push { device: None, .. } => standing == DeviceStanding::Active,
+            Step::Push { device: Some(only), .. } => *only == device,
             Step::Voice { .. } => false,
         })
 }

@@ -1,7 +1,9 @@
 //! The routes of the app.
 
 use fleet_broker::Queue;
-use fleet_domain::{AskedStep, Assurance, Channel, Event, Progress, Reason, Target};
+use fleet_domain::{
+    AskedStep, Assurance, Channel, Event, Policy, Progress, Reason, Target, UserVerification,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Fleet, Phone, SID, TITLE, by, path_of};
@@ -90,6 +92,42 @@ async fn every_answer_has_its_result() {
         .until(|fleet| fleet.metric("mfa_fraud_reports_total{channel=\"push\",done=\"blocked\"}") == 1)
         .await;
     assert!(fleet.engine.records().user(&user).await.unwrap().unwrap().blocked);
+    fleet.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p11_what_the_portal_demands_is_listed_and_an_approval_without_it_is_denied() {
+    let fleet = Fleet::start().await;
+    let phone = Phone::new();
+    let user = fleet.enroll("ada", &[&phone]).await;
+    fleet.policy(Policy { user_verification: UserVerification::Biometric, ..Policy::default() }).await;
+    for (number, changes, result, reason) in [
+        (None, json!({}), "denied", "verification_missing"),
+        (None, json!({ "uv": "pin" }), "denied", "verification_missing"),
+        (None, json!({ "uv": "telepathy" }), "denied", "verification_missing"),
+        (None, json!({ "uv": "biometric" }), "approved", "ok_push"),
+        (Some("42"), json!({ "number": "42" }), "denied", "verification_missing"),
+        (Some("42"), json!({ "number": "43" }), "denied", "number_mismatch"),
+        (Some("42"), json!({ "number": "43", "uv": "biometric" }), "denied", "number_mismatch"),
+        (Some("42"), json!({ "number": "42", "uv": "biometric" }), "approved", "ok_push"),
+        (None, json!({ "decision": "deny" }), "denied", "user_declined"),
+    ] {
+        let key = fleet.pushed(&user, PUSH, number).await;
+        let listed = fleet.get("/app/challenges", &phone).await.json();
+        assert_eq!(listed["challenges"][0]["require_user_verification"], "biometric");
+        let reply = fleet.answer(&key, &phone, &changes).await;
+        assert_eq!(reply.json(), json!({ "result": result, "reason": reason }), "{changes}");
+        let end = fleet.stored(&key).await.live.end.unwrap();
+        assert_eq!((end.reason.as_str(), end.assurance.is_some()), (reason, result == "approved"));
+    }
+    // What was accepted before the policy changed is held to what it was accepted under.
+    let before = fleet.pushed(&user, PUSH, None).await;
+    fleet.policy(Policy::default()).await;
+    assert_eq!(fleet.answer(&before, &phone, &json!({})).await.json()["reason"], "verification_missing");
+    let after = fleet.pushed(&user, PUSH, None).await;
+    let listed = fleet.get("/app/challenges", &phone).await.json();
+    assert_eq!(listed["challenges"][0].get("require_user_verification"), None);
+    assert_eq!(fleet.answer(&after, &phone, &json!({})).await.json()["reason"], "ok_push");
     fleet.end().await;
 }
 

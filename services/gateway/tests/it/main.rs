@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail as the test itself does")]
 
+mod activation;
 mod app;
 mod callbacks;
 mod calls;

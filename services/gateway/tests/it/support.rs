@@ -80,9 +80,20 @@ impl Phone {
     }
 
     pub(crate) fn sign(&self, typ: &str, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "typ": typ, "kid": self.id.to_string() });
+        self.sign_with(&json!({ "alg": "ES256", "typ": typ, "kid": self.id.to_string() }), claims)
+    }
+
+    /// Signs with the public key in the header, as a device does that nobody knows yet.
+    pub(crate) fn sign_unknown(&self, typ: &str, claims: &Value) -> String {
+        let point = self.key.public_key().as_ref();
+        let part = |from: usize| URL_SAFE_NO_PAD.encode(&point[from..from + 32]);
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": part(1), "y": part(33) });
+        self.sign_with(&json!({ "alg": "ES256", "typ": typ, "jwk": jwk }), claims)
+    }
+
+    pub(crate) fn sign_with(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", part(&header), part(claims));
+        let input = format!("{}.{}", part(header), part(claims));
         let signature = self.key.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
@@ -375,8 +386,12 @@ impl Fleet {
     }
 
     pub(crate) async fn post_answer(&self, key: &ChallengeKey, jws: &str) -> Reply {
-        let url = self.local(&path_of(key, "answer"));
-        let request = self.client.post(url).header("content-type", "application/jose").body(jws.to_owned());
+        self.post_jose(&path_of(key, "answer"), jws.to_owned()).await
+    }
+
+    /// A JWS as the body.
+    pub(crate) async fn post_jose(&self, path: &str, jws: String) -> Reply {
+        let request = self.client.post(self.local(path)).header("content-type", "application/jose").body(jws);
         reply(request).await
     }
 

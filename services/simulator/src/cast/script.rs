@@ -1,14 +1,12 @@
-//! How the scripts are written: `[[person]]` and `[[device]]` in TOML, the same shapes in JSON.
+//! How the scripts of people are written: `[[person]]` in TOML, the same shape in JSON.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use uuid::Uuid;
 
-use super::{BadCast, Conduct, Denial, Device, entry_fault};
-use crate::credentials;
-use crate::fcm::SendFault;
+use super::app_script::DeviceEntry;
+use super::{BadCast, entry_fault};
 
 /// A file of scripts. Other sections (`[[user]]`, `[[portal]]`) belong to other readers of the same file.
 #[derive(Default, Deserialize)]
@@ -140,23 +138,6 @@ pub(crate) struct PersonEntry {
     blocks: Vec<BlockEntry>,
 }
 
-/// A device. Fields that only the enrollment data needs (`user`, `name` and the like) are passed over.
-#[derive(Deserialize)]
-pub(crate) struct DeviceEntry {
-    device_id: Uuid,
-    fcm_token: String,
-    private_key: String,
-    public_key: Option<String>,
-    #[serde(default)]
-    approves: bool,
-    denies: Option<Denial>,
-    #[serde(default)]
-    ignores: bool,
-    token_fault: Option<SendFault>,
-    #[serde(default = "one_second", with = "fleet_settings::duration")]
-    after: Duration,
-}
-
 impl Script {
     /// A script written as the inside of an inline table.
     pub(crate) fn parse(who: &str, inside: &str) -> Result<Self, BadCast> {
@@ -243,33 +224,7 @@ pub(super) fn person(entry: PersonEntry) -> Result<(String, Arc<Script>), BadCas
     Ok((number, Arc::new(script)))
 }
 
-/// A device's push token and what it does.
-pub(super) fn device(entry: DeviceEntry) -> Result<(String, Arc<Device>), BadCast> {
-    let who = format!("device {}", entry.device_id);
-    let key = credentials::device_key(&entry.private_key).map_err(|fault| entry_fault(&who, fault))?;
-    if entry.public_key.is_some_and(|public| public != credentials::public_key(&key)) {
-        return Err(entry_fault(&who, "has a public_key that does not belong to its private_key"));
-    }
-    let ways = [
-        (entry.approves, Conduct::Approves),
-        (entry.denies.is_some(), Conduct::Denies(entry.denies.unwrap_or(Denial::NotMe))),
-        (entry.ignores || entry.token_fault.is_some(), Conduct::Ignores),
-    ];
-    let mut chosen = ways.into_iter().filter(|(holds, _)| *holds).map(|(_, conduct)| conduct);
-    let (Some(conduct), None) = (chosen.next(), chosen.next()) else {
-        return Err(entry_fault(&who, "needs exactly one of approves, denies, ignores, token_fault"));
-    };
-    let device = Device {
-        id: entry.device_id,
-        key: Arc::new(key),
-        conduct,
-        after: entry.after,
-        fault: entry.token_fault,
-    };
-    Ok((entry.fcm_token, Arc::new(device)))
-}
-
-fn one_second() -> Duration {
+pub(super) fn one_second() -> Duration {
     Duration::from_secs(1)
 }
 

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -44,12 +44,12 @@ struct Asked {
 pub(crate) async fn guard(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
     let place = place_of(request.method(), request.uri().path());
     let fault = world.faults.at_api(place);
-    let is_carried_out = fault.is_none_or(|fault| fault.is_carried_out);
+    let is_carried_out = fault.as_ref().is_none_or(|fault| fault.is_carried_out);
     let keeps_body = place == Place::CallCreate || (place == Place::Push && !is_carried_out);
     let Ok((mut request, asked)) = Asked::read(place, request, keeps_body).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let (own_status, response) = match fault {
+    let (own_status, response) = match &fault {
         None => {
             let own = next.run(request).await;
             (Some(own.status()), own)
@@ -61,6 +61,7 @@ pub(crate) async fn guard(State(world): State<Arc<World>>, request: Request, nex
         }
         Some(fault) => (None, fault.answer(place, None)),
     };
+    let fault = fault.as_ref();
     let is_refused = !matches!(fault.map(|fault| fault.end), Some(End::Reset | End::Never));
     asked.record(&world, fault, own_status.or(is_refused.then(|| response.status())));
     pause(&world, fault).await;
@@ -71,7 +72,7 @@ pub(crate) async fn guard(State(world): State<Arc<World>>, request: Request, nex
 }
 
 /// The provider's own time, and what the fault adds to it.
-async fn pause(world: &World, fault: Option<ApiFault>) {
+async fn pause(world: &World, fault: Option<&ApiFault>) {
     let delay = match fault {
         Some(ApiFault { end: End::Never, .. }) => HANG,
         Some(fault) => world.provider_delay + fault.delay,
@@ -99,7 +100,7 @@ impl Asked {
     }
 
     /// Writes down what was asked of Twilio, and of FCM what was not carried out: what was, it writes down itself.
-    fn record(&self, world: &World, fault: Option<ApiFault>, status: Option<StatusCode>) {
+    fn record(&self, world: &World, fault: Option<&ApiFault>, status: Option<StatusCode>) {
         match (self.place.kind(), fault) {
             (Kind::Twilio, _) => {
                 let form: Vec<_> = form_urlencoded::parse(&self.body).collect();
@@ -116,7 +117,7 @@ impl Asked {
                 });
             }
             (Kind::Push, Some(fault)) if !fault.is_carried_out => {
-                let error = send_fault(fault.end).map_or(fault.word, SendFault::code);
+                let error = send_fault(fault.end).map_or(fault.word, SendFault::word);
                 fcm::record_refused(world, &self.body, error, fault.word);
             }
             (Kind::Push | Kind::Token | Kind::Callback, _) => {}
@@ -126,7 +127,7 @@ impl Asked {
 
 impl ApiFault {
     /// What the client is answered, in the words of the place's provider.
-    fn answer(self, place: Place, own: Option<Response>) -> Response {
+    fn answer(&self, place: Place, own: Option<Response>) -> Response {
         let mut response = match (self.end, own) {
             (End::Answer, Some(own)) => return own,
             (End::ServerError(502 | 504) | End::Reset | End::Never, _) => return proxy_error(self.end),
@@ -135,9 +136,8 @@ impl ApiFault {
             }
         };
         response.headers_mut().remove(RETRY_AFTER);
-        let seconds = self.retry_after.as_millis().div_ceil(1_000);
-        if let (true, Ok(value)) = (seconds > 0, HeaderValue::from_str(&seconds.to_string())) {
-            response.headers_mut().insert(RETRY_AFTER, value);
+        if let Some(wait) = &self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, wait.clone());
         }
         response
     }

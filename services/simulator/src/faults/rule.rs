@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use super::{ApiFault, CallbackFault, Code, End};
@@ -128,9 +129,9 @@ pub(super) struct Rule {
     status: Option<u16>,
     /// The code of a refusal.
     code: Option<Code>,
-    /// The `Retry-After` of a refusal or server error, rounded up to whole seconds. Zero: none is sent.
-    #[serde(default, with = "fleet_settings::duration")]
-    retry_after: Duration,
+    /// The `Retry-After` of a refusal or server error: a duration, rounded up to whole seconds, or any other text (an
+    /// HTTP date), sent as it is. Without it none is sent.
+    retry_after: Option<String>,
 }
 
 impl Rule {
@@ -161,13 +162,29 @@ impl Rule {
                  (\"UNREGISTERED\") at push",
             ),
             (
-                self.retry_after.is_zero() || is_refusal,
+                self.retry_after.is_none() || is_refusal,
                 "retry_after is for too_many, refused, error_before and error_after",
+            ),
+            (
+                self.retry_after.is_none() || self.retry_after().is_some(),
+                "retry_after must be a duration above zero, or a text that a header can have",
             ),
             (self.delay.is_zero() || can_be_late, "a callback's delay is for late"),
             (!self.delay.is_zero() || fault != Fault::Slow, "slow needs a delay"),
         ];
         allowed.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))
+    }
+
+    /// The value of `Retry-After`.
+    fn retry_after(&self) -> Option<HeaderValue> {
+        let text = self.retry_after.as_deref()?;
+        let seconds = fleet_settings::duration::parse(text).map(|wait| wait.as_millis().div_ceil(1_000));
+        let value = match seconds {
+            Ok(0) => return None,
+            Ok(seconds) => HeaderValue::from_str(&seconds.to_string()),
+            Err(_) => HeaderValue::from_str(text),
+        };
+        value.ok()
     }
 
     /// What it does to a callback; `None` for a fault of an API.
@@ -204,8 +221,7 @@ impl Rule {
             Fault::Slow => ("slow", true, End::Answer),
             Fault::Lost | Fault::Late | Fault::Doubled | Fault::Reordered => return None,
         };
-        let (delay, retry_after) = (self.delay, self.retry_after);
-        Some(ApiFault { word, is_carried_out, end, delay, retry_after })
+        Some(ApiFault { word, is_carried_out, end, delay: self.delay, retry_after: self.retry_after() })
     }
 }
 
@@ -229,6 +245,8 @@ mod tests {
             (json!({ "place": "token", "fault": "refused", "code": "UNAVAILABLE" }), "code"),
             (json!({ "place": "call_create", "fault": "refused", "code": "UNAVAILABLE" }), "code"),
             (json!({ "place": "call_create", "fault": "reset_after", "retry_after": "2s" }), "retry_after"),
+            (json!({ "place": "push", "fault": "too_many", "retry_after": "0s" }), "retry_after"),
+            (json!({ "place": "push", "fault": "too_many", "retry_after": "1\n2" }), "retry_after"),
             (json!({ "place": "callback", "fault": "doubled", "delay": "2s" }), "delay"),
         ];
         for (rule, reason) in table {

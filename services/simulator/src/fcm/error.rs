@@ -21,32 +21,72 @@ pub(crate) enum SendFault {
     InvalidToken,
     SenderIdMismatch,
     QuotaExceeded,
+    /// Too many messages to one device.
+    DeviceQuotaExceeded,
+    /// Too many messages of the project; Google's own gate says so, without a word of FCM.
+    ProjectQuotaExceeded,
     Unavailable,
     Internal,
     ThirdPartyAuthError,
 }
 
 impl SendFault {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Unregistered,
         Self::InvalidToken,
         Self::SenderIdMismatch,
         Self::QuotaExceeded,
+        Self::DeviceQuotaExceeded,
+        Self::ProjectQuotaExceeded,
         Self::Unavailable,
         Self::Internal,
         Self::ThirdPartyAuthError,
     ];
 
-    /// The FCM error code.
-    pub(crate) fn code(self) -> &'static str {
+    /// Its word in scripts, rules and the log: FCM's error code, and more of it where that says too little.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Unregistered => "UNREGISTERED",
             Self::InvalidToken => "INVALID_ARGUMENT",
             Self::SenderIdMismatch => "SENDER_ID_MISMATCH",
             Self::QuotaExceeded => "QUOTA_EXCEEDED",
+            Self::DeviceQuotaExceeded => "DEVICE_QUOTA_EXCEEDED",
+            Self::ProjectQuotaExceeded => "PROJECT_QUOTA_EXCEEDED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
             Self::ThirdPartyAuthError => "THIRD_PARTY_AUTH_ERROR",
+        }
+    }
+
+    /// The `details` of the error.
+    fn details(self) -> Value {
+        let of_code = |code: &str| json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code });
+        match self {
+            Self::DeviceQuotaExceeded => json!([
+                of_code("QUOTA_EXCEEDED"),
+                {
+                    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                    "violations": [{ "subject": "device", "description": "Device message rate exceeded." }],
+                },
+            ]),
+            Self::ProjectQuotaExceeded => json!([{
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "RATE_LIMIT_EXCEEDED",
+                "domain": "googleapis.com",
+                "metadata": {
+                    "service": "fcm.googleapis.com",
+                    "quota_metric": "fcm.googleapis.com/send_requests",
+                    "quota_limit": "SendsPerMinutePerProject",
+                    "quota_unit": "1/min/{project}",
+                },
+            }]),
+            Self::Unregistered
+            | Self::InvalidToken
+            | Self::SenderIdMismatch
+            | Self::QuotaExceeded
+            | Self::Unavailable
+            | Self::Internal
+            | Self::ThirdPartyAuthError => json!([of_code(self.word())]),
         }
     }
 
@@ -58,6 +98,13 @@ impl SendFault {
             }
             Self::SenderIdMismatch => (403, "PERMISSION_DENIED", "SenderId mismatch"),
             Self::QuotaExceeded => (429, "RESOURCE_EXHAUSTED", "Quota exceeded."),
+            Self::DeviceQuotaExceeded => (429, "RESOURCE_EXHAUSTED", "Device message rate exceeded."),
+            Self::ProjectQuotaExceeded => (
+                429,
+                "RESOURCE_EXHAUSTED",
+                "Quota exceeded for quota metric 'Send requests' and limit 'Send requests per minute' of service \
+                 'fcm.googleapis.com'.",
+            ),
             Self::Unavailable => (503, "UNAVAILABLE", "The service is currently unavailable."),
             Self::Internal => (500, "INTERNAL", "Internal error encountered."),
             Self::ThirdPartyAuthError => (401, "UNAUTHENTICATED", "Auth error from APNS or Web Push Service"),
@@ -76,6 +123,8 @@ pub(crate) enum FcmError {
     Unreadable(String),
     /// A field of the message is wrong.
     Violation(Violation),
+    /// More data than a device takes: FCM's own code, as for a bad token, and another text.
+    TooBig,
     /// About the token.
     Refused(SendFault),
 }
@@ -103,13 +152,16 @@ impl IntoResponse for FcmError {
                 }]);
                 (400, "INVALID_ARGUMENT", violation.description, Some(detail))
             }
-            Self::Refused(fault) => {
-                let (code, status, message) = fault.parts();
+            Self::TooBig => {
                 let detail = json!([{
                     "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError",
-                    "errorCode": fault.code(),
+                    "errorCode": "INVALID_ARGUMENT",
                 }]);
-                (code, status, message.to_owned(), Some(detail))
+                (400, "INVALID_ARGUMENT", "Android message is too big".to_owned(), Some(detail))
+            }
+            Self::Refused(fault) => {
+                let (code, status, message) = fault.parts();
+                (code, status, message.to_owned(), Some(fault.details()))
             }
         };
         respond(code, status, &message, details)

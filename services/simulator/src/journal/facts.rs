@@ -6,7 +6,9 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use crate::app::Push;
 use crate::call::Status;
 
 /// One thing that happened.
@@ -69,25 +71,42 @@ pub(crate) enum Fact<'a> {
     Token { error: Option<&'a str> },
     /// A message was accepted (it has a name), or was not (it has an error). A fault may have met the answer.
     Push(PushFact<'a>),
-    /// An app asked for its open challenges.
-    AppListed { device: uuid::Uuid, challenge: &'a str, status: Option<u16>, open: Option<bool> },
-    /// An app answered a challenge.
+    /// An app was activated, or was not.
+    AppActivated { device: Option<Uuid>, status: Option<u16>, error: Option<&'a str> },
+    /// An app asked for its open challenges, because of this one; without one it asked by itself, in vain.
+    AppListed { device: Uuid, challenge: Option<&'a str>, status: Option<u16>, open: Option<bool> },
+    /// An app told that the person is looking.
+    AppOpened { device: Uuid, portal: &'a str, challenge: &'a str, status: Option<u16> },
+    /// An app answered a challenge. A replayed answer was sent before, for this challenge or another one.
     AppAnswered {
-        device: uuid::Uuid,
+        device: Uuid,
         portal: &'a str,
         challenge: &'a str,
         decision: &'a str,
         status: Option<u16>,
         result: Option<&'a str>,
+        replayed: bool,
     },
+    /// A push said that a challenge has ended. The app was busy with it and will not answer, or had nothing to withdraw.
+    AppWithdrawn { device: Uuid, portal: &'a str, challenge: &'a str, waited: bool },
+    /// An app told where its pushes go from now on; without an address, that it wants none.
+    PushAddressSent {
+        device: Uuid,
+        version: i64,
+        push: Option<Push<'a>>,
+        status: Option<u16>,
+        error: Option<&'a str>,
+    },
+    /// The account was removed from an app.
+    AppRevoked { device: Uuid, status: Option<u16>, error: Option<&'a str> },
 }
 
 /// What is known of a message.
 #[derive(Default, Serialize)]
 pub(crate) struct PushFact<'a> {
     pub(crate) token: Option<&'a str>,
-    pub(crate) device: Option<uuid::Uuid>,
-    /// What its data says that has happened.
+    pub(crate) fid: Option<&'a str>,
+    pub(crate) device: Option<Uuid>,
     pub(crate) event: Option<&'a str>,
     pub(crate) portal: Option<&'a str>,
     pub(crate) challenge: Option<&'a str>,

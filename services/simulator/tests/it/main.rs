@@ -3,13 +3,19 @@
 //! Nothing here uses the simulator's code but `start` and the credentials; signatures are checked independently.
 
 #[cfg(test)]
+mod activation;
+#[cfg(test)]
 mod callbacks;
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod conduct;
+#[cfg(test)]
 mod customer;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod gateway;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]

@@ -1,22 +1,16 @@
 //! Tokens, messages and apps.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use fleet_simulator::{new_device_key, swarm_public_key, write_credentials};
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey};
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
+use crate::gateway::{FAR, Gateway};
 use crate::stage::{Stage, answer};
 
 const DEVICE: &str = "6f9619ff-8b86-4011-b42d-00c04fc964ff";
@@ -143,6 +137,21 @@ async fn every_refusal_has_googles_shape() {
         let expected = json!({ "code": code, "message": message, "status": status, "details": [detail] });
         assert_eq!((http, body), (code, json!({ "error": expected })));
     }
+    stage.set_faults(json!([{ "place": "push", "fault": "refused", "code": "DEVICE_QUOTA_EXCEEDED" }])).await;
+    let (http, body) = send(&stage, &stage.client, &token, json!({ "token": "x" })).await;
+    let details = &body["error"]["details"];
+    assert_eq!((http, &details[0]["errorCode"]), (429, &"QUOTA_EXCEEDED".into()));
+    assert_eq!(details[1]["@type"], "type.googleapis.com/google.rpc.QuotaFailure");
+    stage
+        .set_faults(json!([{ "place": "push", "fault": "refused", "code": "PROJECT_QUOTA_EXCEEDED" }]))
+        .await;
+    let (http, body) = send(&stage, &stage.client, &token, json!({ "token": "x" })).await;
+    let detail = &body["error"]["details"][0];
+    assert_eq!(
+        (http, &detail["reason"], &detail["errorCode"]),
+        (429, &"RATE_LIMIT_EXCEEDED".into(), &Value::Null)
+    );
+    stage.set_faults(json!([])).await;
     let (http, body) =
         send(&stage, &stage.client, &token, json!({ "token": "x", "data": { "a": 42 } })).await;
     let text = "Invalid value at 'message.data[0].value' (TYPE_STRING), 42";
@@ -151,102 +160,97 @@ async fn every_refusal_has_googles_shape() {
     assert_eq!(violation, &json!({ "field": "message.data[0].value", "description": text }));
 }
 
-/// The gateway's side of the app API: checks the device's signatures and lists one challenge.
-struct Gateway {
-    url: String,
-    public_key: Vec<u8>,
-    answers: mpsc::UnboundedSender<Value>,
-}
-
-impl Gateway {
-    async fn open(public_key: &str) -> (String, mpsc::UnboundedReceiver<Value>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (answers, received) = mpsc::unbounded_channel();
-        let public_key = URL_SAFE_NO_PAD.decode(public_key).unwrap();
-        let gateway = Arc::new(Self { url: url.clone(), public_key, answers });
-        let app = Router::new()
-            .route("/app/challenges", get(list))
-            .route("/app/challenges/{portal}/{challenge}/answer", post(take))
-            .with_state(gateway);
-        crate::stage::serve(listener, app);
-        (url, received)
-    }
-
-    /// The header and the claims of a compact JWS whose signature holds.
-    fn verified(&self, jws: &str) -> (Value, Value) {
-        let (signed, signature) = jws.rsplit_once('.').unwrap();
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public_key);
-        key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
-        let (header, claims) = signed.split_once('.').unwrap();
-        let json = |part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
-        (json(header), json(claims))
-    }
-}
-
-async fn list(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> axum::Json<Value> {
-    let proof = headers["authorization"].to_str().unwrap().strip_prefix("Device ").unwrap();
-    let (header, claims) = gateway.verified(proof);
-    assert_eq!((&header["alg"], &header["typ"]), (&"ES256".into(), &"mfa-request+jwt".into()));
-    assert_eq!(
-        (&claims["htm"], &claims["htu"]),
-        (&"GET".into(), &format!("{}/app/challenges", gateway.url).into())
-    );
-    assert!(claims["iat"].is_i64() && claims["jti"].is_string());
-    axum::Json(json!({ "challenges": [
-        { "portal": "operations", "challenge_id": "other", "nonce": "no", "answer_by": "2030-01-01T00:00:00Z" },
-        { "portal": "operations", "challenge_id": "c1", "nonce": "n1", "answer_by": "2030-01-01T00:00:00Z",
-          "application": "Payroll", "number_match": false },
-    ] }))
-}
-
-async fn take(
-    State(gateway): State<Arc<Gateway>>,
-    Path((portal, challenge)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: String,
-) -> axum::Json<Value> {
-    assert_eq!(headers["content-type"], "application/jose");
-    let (header, mut claims) = gateway.verified(&body);
-    claims["header"] = header;
-    claims["path"] = format!("{portal}/{challenge}").into();
-    gateway.answers.send(claims).unwrap();
-    axum::Json(json!({ "result": "approved" }))
-}
-
-async fn received(answers: &mut mpsc::UnboundedReceiver<Value>) -> Value {
-    tokio::time::timeout(Duration::from_secs(10), answers.recv()).await.unwrap().unwrap()
-}
-
 #[tokio::test]
 async fn an_app_fetches_its_challenge_and_answers_with_its_key() {
     let (private, public) = new_device_key().unwrap();
-    let (app_url, mut answers) = Gateway::open(&public).await;
+    let mut gateway = Gateway::open().await;
+    gateway.knows(DEVICE, &public);
+    gateway.asks("other", false, FAR);
+    gateway.asks("c1", false, FAR);
     let people = format!(
         "[[device]]\ndevice_id = \"{DEVICE}\"\nuser = \"grace\"\nfcm_token = \"grace-phone\"\n\
          private_key = \"{private}\"\npublic_key = \"{public}\"\ndenies = \"mistake\"\nafter = \"2s\"\n"
     );
-    let stage = Stage::set(&format!("app_url = \"{app_url}/\""), &people).await;
+    let stage = Stage::set(&format!("app_url = \"{}/\"", gateway.url), &people).await;
     let token = access_token(&stage).await;
     let data = json!({ "portal": "operations", "challenge_id": "c1" });
     send(&stage, &stage.client, &token, json!({ "token": "grace-phone", "data": data })).await;
-    let answer = received(&mut answers).await;
-    let header = json!({ "alg": "ES256", "typ": "mfa-answer+jwt", "kid": DEVICE });
+    let listed = gateway.next("list").await;
+    assert_eq!(listed.header, json!({ "alg": "ES256", "typ": "mfa-request+jwt", "kid": DEVICE }));
+    let url = format!("{}/app/challenges", gateway.url);
+    assert_eq!((&listed.claims["htm"], &listed.claims["htu"]), (&"GET".into(), &url.into()));
+    assert!(listed.claims["iat"].is_i64() && listed.claims["jti"].is_string());
+    let answer = gateway.next("answer").await;
     let expected = json!({
-        "portal": "operations", "challenge_id": "c1", "nonce": "n1", "decision": "deny", "reason": "mistake",
-        "device_id": DEVICE, "exp": 1_893_456_000, "header": header, "path": "operations/c1",
+        "portal": "operations", "challenge_id": "c1", "nonce": "nonce of c1", "decision": "deny", "reason": "mistake",
+        "device_id": DEVICE, "exp": 1_893_456_000,
     });
-    assert_eq!(answer, expected);
+    assert_eq!((answer.claims, answer.path.as_str()), (expected, "operations/c1"));
+    assert_eq!(answer.header, json!({ "alg": "ES256", "typ": "mfa-answer+jwt", "kid": DEVICE }));
 }
 
 #[tokio::test]
 async fn the_swarm_answers_with_its_shared_key_and_numbered_ids() {
-    let (app_url, mut answers) = Gateway::open(&swarm_public_key().unwrap()).await;
-    let stage = Stage::set(&format!("app_url = \"{app_url}\"\ndevice_swarm = 1000"), "").await;
+    let device = "00000000-0000-8000-8000-0000000000ff";
+    let mut gateway = Gateway::open().await;
+    gateway.knows(device, &swarm_public_key().unwrap());
+    gateway.asks("c1", false, FAR);
+    let stage = Stage::set(&format!("app_url = \"{}\"\ndevice_swarm = 1000", gateway.url), "").await;
     let token = access_token(&stage).await;
     let data = json!({ "portal": "operations", "challenge_id": "c1" });
     send(&stage, &stage.client, &token, json!({ "token": "swarm-255", "data": data })).await;
-    let answer = received(&mut answers).await;
+    let answer = gateway.next("answer").await.claims;
     assert_eq!((&answer["decision"], &answer["reason"]), (&"approve".into(), &Value::Null));
-    assert_eq!(answer["device_id"], "00000000-0000-8000-8000-0000000000ff");
+    assert_eq!(answer["device_id"], device);
+}
+
+#[tokio::test]
+async fn an_installation_id_is_a_target_of_its_own_and_stands_for_a_token_too() {
+    let (private, _) = new_device_key().unwrap();
+    let people = format!(
+        "[[device]]\ndevice_id = \"{DEVICE}\"\nfcm_token = \"t\"\nfid = \"f\"\nprivate_key = \"{private}\"\nignores = true\n"
+    );
+    let stage = Stage::set("", &people).await;
+    let token = access_token(&stage).await;
+    for (message, status) in [
+        (json!({ "token": "t" }), 200),
+        (json!({ "fid": "f" }), 200),
+        (json!({ "token": "f" }), 200),
+        (json!({ "fid": "t" }), 400),
+    ] {
+        assert_eq!(send(&stage, &stage.client, &token, message.clone()).await.0, status, "{message}");
+    }
+    let pushes = stage.facts("push").await;
+    let (fid, device) = (&pushes[1]["fid"], &pushes[1]["device"]);
+    assert_eq!((fid, device, &pushes[1]["token"]), (&"f".into(), &DEVICE.into(), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_dry_run_is_checked_and_delivered_to_nobody() {
+    let stage = Stage::set("device_swarm = 1", "").await;
+    let token = access_token(&stage).await;
+    let url = format!("{}/v1/projects/demo-mfa/messages:send", stage.url);
+    let dry = json!({ "message": { "token": "swarm-0" }, "validate_only": true });
+    let (status, body) = answer(stage.client.post(url).bearer_auth(&token).json(&dry)).await;
+    assert_eq!((status, body), (200, json!({ "name": "projects/demo-mfa/messages/fake_message_id" })));
+    assert!(stage.facts("push").await.is_empty());
+}
+
+#[tokio::test]
+async fn access_tokens_end_and_a_revoked_key_takes_its_tokens_with_it() {
+    let stage = Stage::set("device_swarm = 1\nswarm = \"ignores\"", "").await;
+    let works = async |token: &str| send(&stage, &stage.client, token, json!({ "token": "swarm-0" })).await.0;
+    let token = access_token(&stage).await;
+    assert_eq!(works(&token).await, 200);
+    assert_eq!(stage.control("google", &json!({ "key_revoked": true })).await, 204);
+    let (status, body) = exchange(&stage, &assertion(&stage, |_| {})).await;
+    assert_eq!((status, &body["error"]), (400, &"invalid_grant".into()));
+    assert_eq!(works(&token).await, 401);
+    assert_eq!(stage.control("google", &json!({ "token_lifetime": "0s" })).await, 204);
+    assert_eq!(works(&token).await, 401, "revoked for good");
+    let (_, body) = exchange(&stage, &assertion(&stage, |_| {})).await;
+    assert_eq!(body["expires_in"], 0);
+    assert_eq!(works(body["access_token"].as_str().unwrap()).await, 401, "not good for a second");
+    assert_eq!(stage.control("google", &json!({})).await, 204);
+    assert_eq!(works(&access_token(&stage).await).await, 200);
 }

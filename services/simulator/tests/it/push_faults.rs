@@ -9,9 +9,12 @@ use tokio::time::Instant;
 use crate::push::{access_token, send};
 use crate::stage::Stage;
 
-/// A message of challenge `c1` to the swarm's first device.
-fn message() -> Value {
-    json!({ "token": "swarm-0", "data": { "portal": "operations", "challenge_id": "c1" } })
+/// As HTTP writes dates.
+const DATE: &str = "Tue, 24 Nov 2026 10:15:00 GMT";
+
+/// A message of this challenge to the swarm's first device.
+fn message(challenge: &str) -> Value {
+    json!({ "token": "swarm-0", "data": { "portal": "operations", "challenge_id": challenge } })
 }
 
 async fn stage() -> (Stage, String) {
@@ -22,9 +25,9 @@ async fn stage() -> (Stage, String) {
     (stage, token)
 }
 
-fn request(stage: &Stage, token: &str) -> reqwest::RequestBuilder {
+fn request(stage: &Stage, token: &str, challenge: &str) -> reqwest::RequestBuilder {
     let url = format!("{}/v1/projects/demo-mfa/messages:send", stage.url);
-    stage.client.post(url).bearer_auth(token).json(&json!({ "message": message() }))
+    stage.client.post(url).bearer_auth(token).json(&json!({ "message": message(challenge) }))
 }
 
 #[tokio::test]
@@ -34,6 +37,7 @@ async fn a_push_fails_in_googles_words_and_is_delivered_or_not() {
     let table = [
         ("too_many", json!({}), 429, Some("QUOTA_EXCEEDED"), None, false),
         ("too_many", json!({ "retry_after": "9s" }), 429, Some("QUOTA_EXCEEDED"), Some("9"), false),
+        ("too_many", json!({ "retry_after": DATE }), 429, Some("QUOTA_EXCEEDED"), Some(DATE), false),
         ("error_before", json!({}), 500, Some("INTERNAL"), None, false),
         ("error_before", json!({ "status": 503 }), 503, Some("UNAVAILABLE"), None, false),
         (
@@ -50,11 +54,13 @@ async fn a_push_fails_in_googles_words_and_is_delivered_or_not() {
         ("refused", json!({ "code": "SENDER_ID_MISMATCH" }), 403, Some("SENDER_ID_MISMATCH"), None, false),
     ];
     let mut woken = 0;
-    for (fault, fields, status, code, retry_after, is_delivered) in table {
+    for (index, (fault, fields, status, code, retry_after, is_delivered)) in table.into_iter().enumerate() {
+        // An app that is busy with a challenge is not woken for it again.
+        let challenge = format!("c{index}");
         let mut rule = json!({ "place": "push", "fault": fault, "count": 1 });
         rule.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         stage.set_faults(json!([rule])).await;
-        let response = request(&stage, &token).send().await.unwrap();
+        let response = request(&stage, &token, &challenge).send().await.unwrap();
         let wait = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!((response.status().as_u16(), wait.as_deref()), (status, retry_after), "{rule}");
         let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
@@ -62,7 +68,7 @@ async fn a_push_fails_in_googles_words_and_is_delivered_or_not() {
         let logged = stage.facts("push").await.pop().unwrap();
         assert_eq!(
             (&logged["token"], &logged["challenge"], &logged["portal"], &logged["fault"]),
-            (&"swarm-0".into(), &"c1".into(), &"operations".into(), &fault.into()),
+            (&"swarm-0".into(), &challenge.into(), &"operations".into(), &fault.into()),
             "{rule}"
         );
         assert_eq!(
@@ -74,7 +80,7 @@ async fn a_push_fails_in_googles_words_and_is_delivered_or_not() {
     }
     stage.until_logged("app_listed", woken).await;
     assert_eq!(stage.facts("app_listed").await.len(), woken, "what was not delivered wakes no app");
-    assert_eq!(request(&stage, &token).send().await.unwrap().status(), 200, "the counts are used up");
+    assert_eq!(request(&stage, &token, "c1").send().await.unwrap().status(), 200, "the counts are used up");
 }
 
 #[tokio::test]
@@ -84,12 +90,13 @@ async fn a_push_that_is_never_answered_or_reset_is_delivered_or_not() {
         [("timeout_before", false), ("timeout_after", true), ("reset_before", false), ("reset_after", true)];
     for (fault, is_delivered) in table {
         stage.set_faults(json!([{ "place": "push", "fault": fault, "count": 1 }])).await;
-        let error = request(&stage, &token).timeout(Duration::from_millis(400)).send().await.unwrap_err();
+        let error =
+            request(&stage, &token, "c1").timeout(Duration::from_millis(400)).send().await.unwrap_err();
         assert_eq!(error.is_timeout(), fault.starts_with("timeout"), "{fault}: {error:?}");
         let logged = stage.facts("push").await.pop().unwrap();
         assert_eq!((&logged["fault"], logged["name"].is_string()), (&fault.into(), is_delivered), "{logged}");
     }
-    assert_eq!(send(&stage, &stage.client, &token, message()).await.0, 200);
+    assert_eq!(send(&stage, &stage.client, &token, message("c1")).await.0, 200);
 }
 
 #[tokio::test]
@@ -98,7 +105,7 @@ async fn a_slow_push_is_delivered_before_it_is_answered() {
     let rule = json!({ "place": "push", "fault": "slow", "delay": "500ms", "count": 1 });
     stage.set_faults(json!([rule])).await;
     let began = Instant::now();
-    assert_eq!(send(&stage, &stage.client, &token, message()).await.0, 200);
+    assert_eq!(send(&stage, &stage.client, &token, message("c1")).await.0, 200);
     assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
     assert_eq!(stage.facts("push").await[0]["fault"], "slow");
 }

@@ -99,7 +99,7 @@ const fn fields_of(change: Change) -> (&'static [&'static str], &'static [&'stat
         Change::Enroll => (&["method"], &["audience", "sealed", "proof", "number_match"]),
         Change::Method => (&["method"], &["sealed", "proof", "number_match"]),
         Change::Phone => (&["sealed"], &["phone", "proof", "number_match"]),
-        Change::PhoneRemove => (&[], &["proof"]),
+        Change::PhoneRemove | Change::DeviceActivate => (&[], &["proof"]),
         Change::PhoneTest => (&[], &["phone", "number_match"]),
         Change::Pin => (&["sealed"], &["proof", "number_match"]),
         Change::Questions => (&["sealed"], &["proof"]),
@@ -238,21 +238,24 @@ fn read_seconds(raw: &RawValue, path: impl Fn() -> String) -> Result<u16, Fault>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum With {
-    /// The test once more.
+    /// The test, for the first time or once more.
     Test,
     /// The answers to the questions that were asked, in the sealed box.
     Answers,
+    /// Another activation code; the one before is void.
+    Activation,
     /// Nothing: it is called off.
     Cancel,
 }
 
 impl With {
-    const ALL: [Self; 3] = [Self::Test, Self::Answers, Self::Cancel];
+    const ALL: [Self; 4] = [Self::Test, Self::Answers, Self::Activation, Self::Cancel];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Test => "test",
             Self::Answers => "answers",
+            Self::Activation => "activation",
             Self::Cancel => "cancel",
         }
     }
@@ -264,7 +267,7 @@ impl With {
         match self {
             Self::Test => (&[], &["number_match"]),
             Self::Answers => (&["sealed"], &[]),
-            Self::Cancel => (&[], &[]),
+            Self::Activation | Self::Cancel => (&[], &[]),
         }
     }
 

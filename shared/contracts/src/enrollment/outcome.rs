@@ -1,13 +1,17 @@
 //! What became of an enrollment request, as a document that portals poll in Redis.
 
+mod activation;
+mod enrolled;
+
 use fleet_domain::{
-    Authority, ChallengeId, Change, Channel, DeviceId, Enrollment, EnrollmentReason, EnrollmentResult,
-    EnrollmentState, NextStep, PhoneKind, PhoneRole, Portal, PortalName, Reason, RequestId, Seen, SeenPhone,
-    Timestamp, UserId,
+    Authority, ChallengeId, Change, Channel, Enrollment, EnrollmentReason, EnrollmentResult, EnrollmentState,
+    NextStep, PhoneRole, Portal, PortalName, Reason, RequestId, Timestamp, UserId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::activation::{ActivationReport, DeviceReport};
+pub use self::enrolled::{EnrolledApp, EnrolledPhone, EnrolledReport};
 use crate::form::{Text, not_null};
 
 /// What became of a request to change an enrollment, in one version of its row.
@@ -69,6 +73,10 @@ pub struct EnrollmentOutcome {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "EnrolledReport")]
     pub enrolled: Option<EnrolledReport>,
+    /// The activation of a device, where the request needs one.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ActivationReport")]
+    pub activation: Option<ActivationReport>,
     /// The questions to be answered for a recovery.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<String>,
@@ -110,80 +118,6 @@ pub struct PhoneReport {
     pub number: String,
     /// Whether the change leaves it verified; until then it is not called in a sign-in.
     pub verified: bool,
-}
-
-/// What is enrolled of a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct EnrolledReport {
-    /// The method.
-    #[schemars(with = "Text<Channel>")]
-    pub method: Channel,
-    /// The phones.
-    pub phones: Vec<EnrolledPhone>,
-    /// The ids of the active devices.
-    #[schemars(with = "Vec<Text<DeviceId>>")]
-    #[serde(with = "device_ids")]
-    pub devices: Vec<DeviceId>,
-    /// Whether a PIN is set.
-    pub pin: bool,
-    /// The ids of the security questions that are answered.
-    pub questions: Vec<String>,
-    /// Whether the user is blocked.
-    pub blocked: bool,
-}
-
-/// A phone that is enrolled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct EnrolledPhone {
-    /// Which one.
-    #[schemars(with = "Text<PhoneRole>")]
-    pub phone: PhoneRole,
-    /// Where it stands.
-    #[schemars(with = "Text<PhoneKind>")]
-    pub kind: PhoneKind,
-    /// Its number, the middle hidden.
-    pub number: String,
-    /// Whether it is verified; until then it is not called in a sign-in.
-    pub verified: bool,
-    /// Whether an extension is dialed after the answer.
-    pub extension: bool,
-}
-
-mod device_ids {
-    use fleet_domain::DeviceId;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(ids: &[DeviceId], s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(ids.iter().map(ToString::to_string))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<DeviceId>, D::Error> {
-        let texts = Vec::<String>::deserialize(d)?;
-        texts.iter().map(|text| DeviceId::parse(text).map_err(D::Error::custom)).collect()
-    }
-}
-
-impl From<&Seen> for EnrolledReport {
-    fn from(seen: &Seen) -> Self {
-        let phone = |phone: &SeenPhone| EnrolledPhone {
-            phone: phone.role,
-            kind: phone.kind,
-            number: phone.masked.clone(),
-            verified: phone.verified,
-            extension: phone.has_extension,
-        };
-        Self {
-            method: seen.method,
-            phones: seen.phones.iter().map(phone).collect(),
-            devices: seen.devices.clone(),
-            pin: seen.has_pin,
-            questions: seen.questions.clone(),
-            blocked: seen.blocked,
-        }
-    }
 }
 
 /// A live test: a challenge of its own, whose outcome can be read like any other's.
@@ -233,6 +167,7 @@ impl EnrollmentOutcome {
                 .iter()
                 .map(|test| TestReport { challenge_id: test.id, reason: test.ended })
                 .collect(),
+            activation: ActivationReport::of(enrollment, portal),
             enrolled: request.seen.as_ref().map(EnrolledReport::from),
             questions: if enrollment.is_open() { request.asked.clone() } else { Vec::new() },
             help: match result {

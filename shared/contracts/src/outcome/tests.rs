@@ -66,6 +66,8 @@ fn challenge(
         prompts: 3,
         body_hash: [0; 32],
         pin: None,
+        user_verification: fleet_domain::UserVerification::Off,
+        skipped: Vec::new(),
     };
     Challenge {
         key: ChallengeKey { id: ChallengeId::parse(ID).unwrap(), portal: portal().name },
@@ -146,12 +148,36 @@ fn failed() -> Challenge {
     ended(challenge(6, vec![call(PhoneRole::Primary)], vec![first], others), Reason::Busy, None)
 }
 
+/// Push, then the primary phone, which wants no calls, then the backup phone.
+fn by_workflow() -> Challenge {
+    let first = Attempt {
+        reason: Some(Reason::NoResponse),
+        placed_ms: Some(310),
+        ended_ms: Some(20_310),
+        ..attempt(1, Channel::Push, 0, AttemptState::Ended, 0)
+    };
+    let second = Attempt {
+        caller_id: Some(caller_id(CallerIdStep::Local)),
+        placed_ms: Some(20_540),
+        ringing_ms: Some(23_100),
+        answered_ms: Some(27_420),
+        ..attempt(2, Channel::Voice, 1, AttemptState::AwaitingInput, 20_310)
+    };
+    let all = Step::Push { device: None, timeout_ms: Some(20_000) };
+    let mut challenge = challenge(7, vec![all, call(PhoneRole::Backup)], vec![first, second], Vec::new());
+    let opted_out = Reason::NumberOptedOut;
+    Arc::make_mut(&mut challenge.request).skipped =
+        vec![Skipped { channel: Channel::Voice, target: Target::Primary, reason: opted_out }];
+    challenge
+}
+
 #[test]
 fn the_golden_outcomes_are_what_is_told() {
     let cases = [
         (approved(), include_str!("../../examples/outcome-approved.json")),
         (ringing(), include_str!("../../examples/outcome-ringing.json")),
         (failed(), include_str!("../../examples/outcome-failed.json")),
+        (by_workflow(), include_str!("../../examples/outcome-workflow.json")),
     ];
     for (challenge, golden) in cases {
         let told: Value = serde_json::from_str(&Outcome::of(&challenge, &portal()).to_json()).unwrap();
@@ -169,7 +195,7 @@ fn o2_the_text_begins_with_seq() {
 
 #[test]
 fn the_same_version_gives_the_same_bytes_and_is_read_back() {
-    for challenge in [approved(), ringing(), failed()] {
+    for challenge in [approved(), ringing(), failed(), by_workflow()] {
         let outcome = Outcome::of(&challenge, &portal());
         assert_eq!(outcome.to_json(), Outcome::of(&challenge.clone(), &portal()).to_json());
         assert_eq!(Outcome::from_json(&outcome.to_json()), Some(outcome));

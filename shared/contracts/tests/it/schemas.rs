@@ -55,6 +55,8 @@ fn of_challenges() -> Vec<List> {
         ("outcome", "/properties/assurance", words!(Assurance)),
         ("outcome", "/properties/purpose", words!(Purpose)),
         ("outcome", "/properties/attempts/items/properties/channel", words!(Channel)),
+        ("outcome", "/properties/skipped/items/properties/channel", words!(Channel)),
+        ("outcome", "/properties/skipped/items/properties/reason", words!(Reason)),
         ("outcome", "/properties/attempts/items/properties/amd", words!(Detection)),
         ("outcome", "/properties/attempts/items/properties/state", words!(AttemptState)),
         ("outcome", "/properties/attempts/items/properties/reason", words!(Reason)),

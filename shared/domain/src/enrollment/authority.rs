@@ -42,12 +42,18 @@ pub fn authority(
         Change::Recovery if !policy.recovery => Err(EnrollmentReason::NotPermitted),
         // They change nothing but what the person proves by them.
         Change::Recovery | Change::PhoneTest | Change::Read => Ok(Authority::None),
-        Change::Enroll | Change::Method | Change::Phone | Change::Pin | Change::Questions
+        Change::Enroll
+        | Change::Method
+        | Change::Phone
+        | Change::Pin
+        | Change::Questions
+        | Change::DeviceActivate
             if !account.is_enrolled() =>
         {
             Ok(Authority::First)
         }
-        Change::Method => proved(shown, true, false),
+        // Who has lost the phone with the app needs another one, whatever the method is.
+        Change::Method | Change::DeviceActivate => proved(shown, true, false),
         // What follows the test of a new phone on the same page: its PIN, a backup, the questions.
         Change::Pin | Change::Questions => proved(shown, false, true),
         Change::Phone => proved(shown, false, role == Some(PhoneRole::Backup)),

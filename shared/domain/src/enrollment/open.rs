@@ -6,11 +6,13 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use super::activation::ACTIVATION;
 use super::authority::{Shown, authority, is_method};
 use super::request::{
-    Account, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd, EnrollmentLive,
-    EnrollmentRequest, Flaw, Patch, Seen, StandingChange, Test, TestPlan,
+    Account, Activation, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd,
+    EnrollmentLive, EnrollmentRequest, Flaw, Patch, Seen, StandingChange, Test, TestPlan,
 };
 use super::words::{Authority, Change, EnrollmentReason, EnrollmentState, NextStep};
 use crate::open::{NotOpened, call_mode, check_created};
@@ -52,7 +54,8 @@ pub fn open_enrollment(
         Ok((authority, plan)) => (authority, plan, None),
         Err(flaw) => (allowed.unwrap_or(Authority::None), Plan::default(), Some(flaw)),
     };
-    check_number(ask, plan.test.as_ref(), portal)?;
+    // A test that waits for a device is asked for once that is there, and the digits come with it.
+    check_number(ask, plan.test.as_ref().filter(|_| plan.missing.is_none()), portal)?;
     let afterwards = afterwards(ask, &plan.patch, &known, portal);
     let is_read = ask.change == Change::Read && flaw.is_none();
     let live = live(ask, (&plan, authority), flaw, now);
@@ -86,7 +89,14 @@ fn live(
     flaw: Option<Flaw>,
     now: Timestamp,
 ) -> EnrollmentLive {
-    let live = |state, next_step, tests| EnrollmentLive { state, next_step, tests, end: None, at: now };
+    let live = |state, next_step, tests| EnrollmentLive {
+        state,
+        next_step,
+        tests,
+        end: None,
+        at: now,
+        activation: None,
+    };
     if let Some(flaw) = flaw {
         let end = EnrollmentEnd {
             reason: flaw.reason,
@@ -110,13 +120,20 @@ fn live(
         Some(_) if authority == Authority::Operator && ask.change == Change::Enroll => {
             live(EnrollmentState::TestPassed, None, Vec::new())
         }
-        Some(missing) => live(EnrollmentState::PendingUserData, Some(missing), Vec::new()),
+        Some(missing) => EnrollmentLive {
+            activation: plan.patch.activates.then(|| first_code(now)),
+            ..live(EnrollmentState::PendingUserData, Some(missing), Vec::new())
+        },
         None if plan.test.is_some() => {
             let test = Test { id: ask.test.id, number_match: ask.test.number_match, ended: None };
             live(EnrollmentState::AwaitingTest, Some(NextStep::AnswerTest), alloc::vec![test])
         }
         None => live(EnrollmentState::TestPassed, None, Vec::new()),
     }
+}
+
+fn first_code(now: Timestamp) -> Activation {
+    Activation { counter: 1, expires_at: now.plus(ACTIVATION), device: None }
 }
 
 fn request(
@@ -126,7 +143,9 @@ fn request(
     portal: &Portal,
     now: Timestamp,
 ) -> EnrollmentRequest {
-    let respond_by = now.plus(portal.policy.enrollment.test_within());
+    // The device has its own time to be activated, and the test then as much as every other.
+    let before_test = if plan.patch.activates { ACTIVATION } else { Duration::ZERO };
+    let respond_by = now.plus(before_test).plus(portal.policy.enrollment.test_within());
     let user = account.user.as_ref();
     let only_audience = || portal.audiences.first().cloned().unwrap_or_default();
     EnrollmentRequest {
@@ -179,7 +198,8 @@ fn plan(
             | Change::Block
             | Change::Unblock
             | Change::Bypass
-            | Change::Delete => Err(unknown_user()),
+            | Change::Delete
+            | Change::DeviceActivate => Err(unknown_user()),
         };
     };
     match ask.change {
@@ -191,6 +211,7 @@ fn plan(
         Change::Recovery => recovery(ask, account, portal, now),
         Change::Read => Ok(Plan::default()),
         Change::DeviceRevoke | Change::DeviceLost => devices_out(ask, user),
+        Change::DeviceActivate => add_device(user, portal),
         Change::Bypass if account.bypasses >= portal.policy.enrollment.bypasses_per_year => {
             Err(Flaw::new(EnrollmentReason::Throttled, "data.change", "was made too often within a year"))
         }
@@ -224,7 +245,8 @@ fn at_once(ask: &EnrollmentAsk) -> Patch {
             | Change::Read
             | Change::DeviceLost
             | Change::Bypass
-            | Change::Delete => None,
+            | Change::Delete
+            | Change::DeviceActivate => None,
         },
         bypass_s: wanted.seconds.filter(|_| ask.change == Change::Bypass),
         delete: ask.change == Change::Delete,
@@ -273,10 +295,11 @@ fn by_method(
     let given = wanted.phone.clone().map(|phone| Phone { verified: true, ..phone });
     if method == Channel::Push {
         patch.phones.extend(given.map(|phone| Phone { verified: false, ..phone }));
-        let has_device = user.is_some_and(|user| !user.devices.is_empty());
-        let test = has_device.then(|| push_test(&patch));
-        let missing = (!has_device).then_some(NextStep::ActivateDevice);
-        return Ok(Plan { patch, test, missing });
+        if user.is_some_and(|user| !user.devices.is_empty()) {
+            let test = push_test(patch.pin.clone());
+            return Ok(Plan { patch, test: Some(test), missing: None });
+        }
+        return Ok(activation(patch));
     }
     let stored = user.and_then(|user| user.phones.iter().find(|phone| phone.role == PhoneRole::Primary));
     let phone = given.clone().or_else(|| stored.map(|phone| Phone { verified: true, ..phone.clone() }));
@@ -287,6 +310,28 @@ fn by_method(
     patch.phones.push(phone.clone());
     let test = call_test(phone, mode, (ask, portal), patch.pin.clone());
     Ok(Plan { patch, test: Some(test), missing: None })
+}
+
+/// What is stored once the app has been activated on a device, and the device has passed a test.
+fn activation(patch: Patch) -> Plan {
+    let test = push_test(patch.pin.clone());
+    Plan {
+        patch: Patch { activates: true, ..patch },
+        test: Some(test),
+        missing: Some(NextStep::ActivateDevice),
+    }
+}
+
+fn add_device(user: &User, portal: &Portal) -> Result<Plan, Flaw> {
+    if !portal.policy.channels.contains(&Channel::Push) {
+        let rule = "is not among what this portal may ask for: its users are not asked by push";
+        return Err(Flaw::new(EnrollmentReason::NotPermitted, "data.change", rule));
+    }
+    if user.devices.len() >= usize::from(portal.policy.enrollment.devices_max) {
+        let rule = "has the app on as many devices as this portal allows: one of them must be given up first";
+        return Err(Flaw::new(EnrollmentReason::DeviceLimit, "data.user_id", rule));
+    }
+    Ok(activation(Patch::default()))
 }
 
 fn change_phone(
@@ -335,7 +380,7 @@ fn change_pin(ask: &EnrollmentAsk, user: &User, portal: &Portal) -> Result<Plan,
         return Ok(Plan { patch, test: Some(test), missing: None });
     }
     let has_device = !user.devices.is_empty();
-    let test = has_device.then(|| push_test(&patch));
+    let test = has_device.then(|| push_test(patch.pin.clone()));
     Ok(Plan { patch, test, missing: (!has_device).then_some(NextStep::ProvidePhone) })
 }
 
@@ -404,12 +449,8 @@ fn call_test(
     TestPlan { step: Step::Voice { phone, ring_s: portal.policy.ring_s }, mode, pin }
 }
 
-fn push_test(patch: &Patch) -> TestPlan {
-    TestPlan {
-        step: Step::Push { device: None, timeout_ms: None },
-        mode: CallMode::Key,
-        pin: patch.pin.clone(),
-    }
+fn push_test(pin: Option<String>) -> TestPlan {
+    TestPlan { step: Step::Push { device: None, timeout_ms: None }, mode: CallMode::Key, pin }
 }
 
 /// A test is asked what a sign-in is asked.

@@ -1,5 +1,6 @@
 //! What a portal may change of its users, and how.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -36,6 +37,10 @@ pub struct EnrollmentPolicy {
     pub questions: QuestionPolicy,
     /// Bypasses that a user may be given within a year, 0 to 50.
     pub bypasses_per_year: u8,
+    /// Devices on which a user may have the app, 1 to 10.
+    pub devices_max: u8,
+    /// Where the app is to be had: an HTTPS address for each platform, such as `android` and `ios`, told with the activation code.
+    pub store_links: BTreeMap<String, String>,
 }
 
 impl Default for EnrollmentPolicy {
@@ -52,6 +57,8 @@ impl Default for EnrollmentPolicy {
             pin_rules: PinRules::default(),
             questions: QuestionPolicy::default(),
             bypasses_per_year: 2,
+            devices_max: 5,
+            store_links: BTreeMap::new(),
         }
     }
 }
@@ -73,6 +80,12 @@ impl EnrollmentPolicy {
             ((60..=1_800).contains(&self.test_within_s), "enrollment.test_within_s", "60 to 1800 seconds"),
             ((30..=3_600).contains(&self.proof_within_s), "enrollment.proof_within_s", "30 to 3600 seconds"),
             (self.bypasses_per_year <= 50, "enrollment.bypasses_per_year", "0 to 50"),
+            ((1..=10).contains(&self.devices_max), "enrollment.devices_max", "1 to 10"),
+            (
+                self.store_links.values().all(|link| link.starts_with("https://") && link.len() <= 500),
+                "enrollment.store_links",
+                "addresses that begin with https://, of at most 500 characters",
+            ),
         ];
         match rules.into_iter().find(|(holds, _, _)| !holds) {
             None => self.pin_rules.check().and_then(|()| self.questions.check()),

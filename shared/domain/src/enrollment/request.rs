@@ -112,6 +112,8 @@ pub struct Account {
     pub bypasses: u8,
     /// Whether the user has ever had a device, also one that was lost or given up since.
     pub had_devices: bool,
+    /// The active devices, with what their user calls them.
+    pub apps: Vec<SeenApp>,
 }
 
 impl Account {
@@ -164,6 +166,10 @@ pub struct Patch {
     /// Whether the user is removed.
     #[n(8)]
     pub delete: bool,
+    /// Whether a device is added: the one on which the app is activated for this request.
+    #[n(9)]
+    #[cbor(default)]
+    pub activates: bool,
 }
 
 /// Devices that may not answer any more.
@@ -283,6 +289,27 @@ pub struct Seen {
     /// Whether the user is blocked.
     #[n(5)]
     pub blocked: bool,
+    /// The active devices, with what their user calls them.
+    #[n(6)]
+    #[cbor(default)]
+    pub apps: Vec<SeenApp>,
+}
+
+/// A device as a portal may show it.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct SeenApp {
+    /// The device.
+    #[n(0)]
+    pub device: DeviceId,
+    /// What its user calls it; `None` for one that was not activated by a code. So are the others.
+    #[n(1)]
+    pub name: Option<String>,
+    /// `android`, `ios` or `other`.
+    #[n(2)]
+    pub platform: Option<String>,
+    /// When it was activated.
+    #[n(3)]
+    pub activated_at: Option<Timestamp>,
 }
 
 /// A phone as a portal may show it.
@@ -324,6 +351,7 @@ impl Seen {
             has_pin: user.has_pin,
             questions: account.questions.clone(),
             blocked: user.blocked,
+            apps: account.apps.clone(),
         })
     }
 }
@@ -359,6 +387,37 @@ pub struct EnrollmentLive {
     /// When this version was made.
     #[n(4)]
     pub at: Timestamp,
+    /// The activation of a device, where the request needs one.
+    #[n(5)]
+    pub activation: Option<Activation>,
+}
+
+/// The activation of a device for a request. Its code follows from the request's id and the counter.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Activation {
+    /// Which of the request's codes counts, from 1: those before it are void.
+    #[n(0)]
+    pub counter: u8,
+    /// Until when it does.
+    #[n(1)]
+    pub expires_at: Timestamp,
+    /// The device that it was activated on.
+    #[n(2)]
+    pub device: Option<ActivatedDevice>,
+}
+
+/// A device on which the app was activated.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct ActivatedDevice {
+    /// Its id.
+    #[n(0)]
+    pub id: DeviceId,
+    /// What its user calls it.
+    #[n(1)]
+    pub name: String,
+    /// `android`, `ios` or `other`.
+    #[n(2)]
+    pub platform: String,
 }
 
 /// One live test: a challenge whose purpose is `enrollment_test`.
@@ -424,6 +483,12 @@ impl Enrollment {
     #[must_use]
     pub fn live_test(&self) -> Option<&Test> {
         self.live.tests.last().filter(|test| test.ended.is_none())
+    }
+
+    /// The device that was activated for it, if one was.
+    #[must_use]
+    pub fn activated(&self) -> Option<DeviceId> {
+        self.live.activation.as_ref()?.device.as_ref().map(|device| device.id)
     }
 
     /// Whole seconds that were left for the test when this version was made; 0 once it has ended.

@@ -3,13 +3,14 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::request::{Enrollment, EnrollmentEnd, NewTest, Test};
+use super::activation;
+use super::request::{ActivatedDevice, Enrollment, EnrollmentEnd, NewTest, Test};
 use super::words::{Change, EnrollmentReason, EnrollmentState, NextStep};
 use crate::challenge::{Challenge, Live};
 use crate::ids::{ChallengeId, ChallengeKey};
 use crate::open::COLLECT;
 use crate::portal::Portal;
-use crate::request::{Context, Request};
+use crate::request::{Context, Request, Step};
 use crate::time::Timestamp;
 use crate::words::{ChallengeResult, Purpose, Reason};
 
@@ -32,6 +33,15 @@ pub enum EnrollmentEvent {
     },
     /// All questions that were asked were answered, and this is what the answers are.
     Answered(Answers),
+    /// The portal asks for another activation code; the one before is void.
+    NewCode,
+    /// The app was activated on a device with the code of this counter.
+    Activated {
+        /// Which of the request's codes was used.
+        counter: u8,
+        /// The device.
+        device: ActivatedDevice,
+    },
     /// The change is being stored, in the same commit.
     Apply,
     /// The portal calls it off.
@@ -67,6 +77,12 @@ pub enum EnrollmentRefused {
     /// The event does not fit the state.
     #[error("the event does not fit the state")]
     NotNow,
+    /// The activation code is void or over.
+    #[error("the activation code counts no more")]
+    CodeOver,
+    /// The activation code was used.
+    #[error("the activation code was used")]
+    CodeUsed,
 }
 
 /// The next version of a request, or why there is none. Past its time, every event but the end of a test expires it.
@@ -89,14 +105,26 @@ pub fn step_enrollment(
         EnrollmentEvent::TestEnded { id, reason } => test_ended(&mut next, (*id, *reason), now)?,
         EnrollmentEvent::Fail => end(&mut next, EnrollmentReason::Internal, now),
         _ if state == EnrollmentState::TestPassed => return Err(EnrollmentRefused::NotNow),
-        _ if overdue => end(&mut next, EnrollmentReason::TestTimeout, now),
+        _ if overdue => end(&mut next, timeout(enrollment), now),
         EnrollmentEvent::Retry(test) => retry(&mut next, *test, now)?,
         EnrollmentEvent::Answered(answers) => answered(&mut next, *answers, now)?,
+        EnrollmentEvent::NewCode => activation::new_code(&mut next, now)?,
+        EnrollmentEvent::Activated { counter, device } => {
+            activation::activated(&mut next, (*counter, device), now)?;
+        }
         EnrollmentEvent::Cancel => end(&mut next, EnrollmentReason::CallerCanceled, now),
         EnrollmentEvent::Supersede => end(&mut next, EnrollmentReason::Superseded, now),
         EnrollmentEvent::Apply | EnrollmentEvent::Expire => return Err(EnrollmentRefused::NotNow),
     }
     Ok(next)
+}
+
+/// What a request ends with whose time is over.
+const fn timeout(enrollment: &Enrollment) -> EnrollmentReason {
+    match enrollment.live.next_step {
+        Some(NextStep::ActivateDevice) => EnrollmentReason::ActivationExpired,
+        _ => EnrollmentReason::TestTimeout,
+    }
 }
 
 fn end(next: &mut Enrollment, reason: EnrollmentReason, now: Timestamp) {
@@ -153,7 +181,7 @@ const fn may_retry(reason: Reason) -> bool {
 }
 
 fn retry(next: &mut Enrollment, test: NewTest, now: Timestamp) -> Result<(), EnrollmentRefused> {
-    if next.live.next_step != Some(NextStep::RetryTest) {
+    if !matches!(next.live.next_step, Some(NextStep::RetryTest | NextStep::BeginTest)) {
         return Err(EnrollmentRefused::NotNow);
     }
     if now.plus(LEAST_TEST) > next.request.respond_by {
@@ -207,6 +235,16 @@ pub fn owed_enrollment(enrollment: &Enrollment) -> Option<EnrollmentEffect> {
     }
 }
 
+/// A device that was activated for the request is the one that is tested.
+fn tested_step(enrollment: &Enrollment, planned: &Step) -> Step {
+    match (enrollment.activated(), planned) {
+        (Some(device), Step::Push { timeout_ms, .. }) => {
+            Step::Push { device: Some(device), timeout_ms: *timeout_ms }
+        }
+        (Some(_) | None, step) => step.clone(),
+    }
+}
+
 /// The challenge of a request's test, in version 1; the same whoever makes it. `None` where no test is under way.
 #[must_use]
 pub fn test_challenge(enrollment: &Enrollment, portal: &Portal, now: Timestamp) -> Option<Challenge> {
@@ -217,7 +255,7 @@ pub fn test_challenge(enrollment: &Enrollment, portal: &Portal, now: Timestamp) 
     let asked = Request {
         user: Some(request.user.clone()),
         purpose: Purpose::EnrollmentTest,
-        steps: alloc::vec![plan.step.clone()],
+        steps: alloc::vec![tested_step(enrollment, &plan.step)],
         mode: plan.mode,
         number_match: test.number_match,
         accepted_at: now,
@@ -230,6 +268,8 @@ pub fn test_challenge(enrollment: &Enrollment, portal: &Portal, now: Timestamp) 
         // That of no challenge that a portal asks for: one under this id is a conflict.
         body_hash: request.body_hash,
         pin: plan.pin.clone(),
+        user_verification: portal.policy.user_verification,
+        skipped: alloc::vec::Vec::new(),
     };
     let key = ChallengeKey { id: test.id, portal: enrollment.key.portal.clone() };
     Some(Challenge { key, version: 1, request: Arc::new(asked), live: Live::default() })

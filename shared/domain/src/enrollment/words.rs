@@ -25,6 +25,8 @@ words! {
         Recovery = 9 "recovery",
         /// Nothing: the portal shows its user what is enrolled.
         Read = 10 "read",
+        /// The app is activated on a device, which is added to those that the user has.
+        DeviceActivate = 11 "device_activate",
         /// A device, or all of them, was lost or stolen.
         DeviceLost = 20 "device_lost",
         /// Nobody signs in as this user any more.
@@ -53,7 +55,8 @@ impl Change {
             | Self::Questions
             | Self::DeviceRevoke
             | Self::Recovery
-            | Self::Read => false,
+            | Self::Read
+            | Self::DeviceActivate => false,
         }
     }
 }
@@ -111,6 +114,8 @@ words! {
         ChangeMethod = 8 "change_method",
         /// Have the backup phone tested.
         TestBackup = 9 "test_backup",
+        /// Ask for the test: what is to be tested is there now.
+        BeginTest = 10 "begin_test",
     }
 }
 
@@ -137,7 +142,7 @@ words! {
         PinNotAllowed = 9 "pin_not_allowed",
         /// The questions or answers break a rule; which, the rule says.
         QuestionsInvalid = 10 "questions_invalid",
-        /// The activation code is over.
+        /// No device was activated in time.
         ActivationExpired = 11 "activation_expired",
         /// The activation code was used.
         ActivationUsed = 12 "activation_used",
@@ -176,7 +181,7 @@ impl EnrollmentReason {
     pub const fn result(self) -> EnrollmentResult {
         match self {
             Self::Ok => EnrollmentResult::Done,
-            Self::TestTimeout => EnrollmentResult::Expired,
+            Self::TestTimeout | Self::ActivationExpired => EnrollmentResult::Expired,
             Self::CallerCanceled | Self::Superseded => EnrollmentResult::Canceled,
             Self::InvalidNumber
             | Self::InvalidExtension
@@ -187,7 +192,6 @@ impl EnrollmentReason {
             | Self::PinReused
             | Self::PinNotAllowed
             | Self::QuestionsInvalid
-            | Self::ActivationExpired
             | Self::ActivationUsed
             | Self::DeviceLimit
             | Self::DeviceUnknown

@@ -225,10 +225,14 @@ fn decided(
     let elapsed = next.elapsed_ms(now);
     let number_due = next.request.number_match.is_some();
     let (reason, assurance) = match decision {
-        Decision::Approve { number, assurance } if !number_due || number == Some(true) => {
-            (Reason::OkPush, Some(assurance))
+        // The number first: whoever does not see the portal's page is not the one who signs in, verified or not.
+        Decision::Approve { number, .. } if number_due && number != Some(true) => {
+            (Reason::NumberMismatch, None)
         }
-        Decision::Approve { .. } => (Reason::NumberMismatch, None),
+        Decision::Approve { assurance, .. } if !next.request.user_verification.is_met_by(assurance) => {
+            (Reason::VerificationMissing, None)
+        }
+        Decision::Approve { assurance, .. } => (Reason::OkPush, Some(assurance)),
         Decision::NotMe => (Reason::FraudReported, None),
         Decision::Decline => (Reason::UserDeclined, None),
         Decision::Cancel => (Reason::UserCanceled, None),

@@ -6,7 +6,7 @@ use crate::pushes;
 use fleet_domain::{
     Ask, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Command, Context, Device,
     DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy, Portal, PortalName,
-    Purpose, Reason, Target, Timestamp, User, UserId, open, step,
+    Purpose, Reason, Target, Timestamp, User, UserId, UserVerification, open, step,
 };
 
 /// Seconds from the start of a test's time to the deadline of its challenge.
@@ -202,6 +202,13 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
     ]);
     states.extend(pushes::states());
     states
+}
+
+/// A push that is approved only with a verification of who holds the app.
+pub(crate) fn demanding() -> Challenge {
+    let mut portal = portal();
+    portal.policy.user_verification = UserVerification::Any;
+    open(&ask(&[Channel::Push], false), Some(&user()), &portal, at(0)).unwrap()
 }
 
 /// Calls that lead to another one, should their caller ID be rejected.

@@ -12,3 +12,4 @@ mod properties;
 mod pushes;
 mod secrets;
 mod transitions;
+mod workflow;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cases::{ANSWER_BY_S, at, device, opened, steps};
+use crate::cases::{ANSWER_BY_S, at, demanding, device, opened, steps};
 use fleet_domain::{
     Assurance, AttemptState, Challenge, Channel, Decision, DeviceId, Effect, Event, HANG_UP_CHECK, Reason,
     Refused, has_resend_left, owed, step,
@@ -51,6 +51,7 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         ("push pushed, one device to be sent it again", steps(&push, &[SEND, PUSHED_TO_TWO, unreached(10)])),
         ("push pushed twice", steps(&push, &[SEND, PUSHED, Event::ResendAsked, RESEND])),
         ("push failed, list open", steps(&push, &[SEND, undeliverable()])),
+        ("push pushed, verification demanded", steps(&demanding(), &[SEND, PUSHED])),
         ("push opened", steps(&push, &[SEND, PUSHED, Event::Opened])),
         ("push pushed, voice may follow", steps(&then_voice, &[SEND, PUSHED])),
         ("push only listed, voice may follow", steps(&then_voice, &[SEND, ONLY_LISTED])),

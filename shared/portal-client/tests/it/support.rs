@@ -116,6 +116,7 @@ pub(crate) fn pending(id: ChallengeId, seq: u32) -> Outcome {
         portal: portal_name(),
         attempts: Vec::new(),
         caller_id: None,
+        skipped: Vec::new(),
         alternatives: Vec::new(),
         help: None,
         answer_by: now().plus(Duration::from_mins(1)),

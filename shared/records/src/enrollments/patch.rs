@@ -5,6 +5,7 @@ use fleet_keys::Keys;
 use tokio_postgres::types::ToSql;
 
 use crate::connection::Session;
+use crate::enrolled::LOST;
 use crate::error::{Error, Fault};
 use crate::phones;
 use crate::pins::code;
@@ -33,8 +34,16 @@ const DROP_ANSWERS: &str = "DELETE FROM answers WHERE user_id = $1";
 const PUT_ANSWER: &str = "INSERT INTO answers (user_id, question, hash) VALUES ($1, $2, $3)";
 const FORGET_WRONG: &str = "DELETE FROM lockouts WHERE user_id = $1 AND factor = $2";
 
-const DEVICE_OUT: &str = "UPDATE devices SET state = $2, push_token = NULL WHERE user_id = $1 AND id = $3";
-const DEVICES_OUT: &str = "UPDATE devices SET state = $2, push_token = NULL WHERE user_id = $1";
+const DEVICE_OUT: &str =
+    "UPDATE devices SET state = $2, push_token = NULL, totp = NULL WHERE user_id = $1 AND id = $3";
+const DEVICES_OUT: &str = "UPDATE devices SET state = $2, push_token = NULL, totp = NULL WHERE user_id = $1";
+/// The device that has passed its test.
+const DEVICE_IN: &str = "
+WITH tested AS (DELETE FROM untested_devices WHERE user_id = $1 AND device = $2 RETURNING *)
+INSERT INTO devices (id, user_id, alg, public_key, push_token, push_fid, push_version, state, name, platform,
+    activated_at, totp)
+SELECT device, user_id, alg, public_key, push_token, push_fid, push_version, 1, name, platform, activated_at, totp
+FROM tested";
 
 const BLOCK: &str = "UPDATE users SET blocked = true, blocked_until = $2 WHERE id = $1";
 const UNBLOCK: &str = "UPDATE users SET blocked = false, blocked_until = NULL WHERE id = $1";
@@ -46,9 +55,8 @@ ON CONFLICT (user_id) DO UPDATE SET until = excluded.until, used_at = NULL";
 
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
 
-/// The codes of devices that may not answer any more.
+/// The code of a device that was given up.
 const REVOKED: i16 = 2;
-const LOST: i16 = 3;
 
 /// One statement and its parameters.
 pub(super) struct Statement {
@@ -111,6 +119,9 @@ pub(super) fn statements(keys: &Keys, enrollment: &Enrollment) -> Result<Vec<Sta
         }
         Some(DevicesOut { device: None, lost }) => all.add(DEVICES_OUT, vec![Box::new(state(lost))]),
         None => {}
+    }
+    if let Some(device) = enrollment.activated().filter(|_| patch.activates) {
+        all.add(DEVICE_IN, vec![Box::new(device.uuid())]);
     }
     match patch.standing {
         Some(StandingChange::Block(until)) => all.add(BLOCK, vec![Box::new(until.map(SqlTime))]),

@@ -4,7 +4,7 @@ use fleet_domain::{
     Channel, Extension, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, PushToken, UserId,
 };
 use fleet_records::testing::Scratch;
-use fleet_records::{DeviceAlg, DeviceRecord, Error, NewDevice, NewPhone, NewUser};
+use fleet_records::{DeviceAlg, DeviceRecord, DeviceStanding, Error, NewDevice, NewPhone, NewUser};
 use futures_util::future::join_all;
 
 use crate::fixtures::{Process, ann, device_id, number, portal};
@@ -88,10 +88,10 @@ async fn a_device_is_loaded_with_its_key_and_a_revoked_one_is_not_active() {
     process.records.put_user(&new).await.unwrap();
     scratch.sql("UPDATE devices SET state = 2 WHERE alg = 1").await;
     let record =
-        |id, alg, public_key, active| Some(DeviceRecord { id, user: ann().id, alg, public_key, active });
+        |id, alg, public_key, standing| Some(DeviceRecord { id, user: ann().id, alg, public_key, standing });
     let (first, revoked) = tokio::join!(process.records.device(device_id()), process.records.device(second));
-    assert_eq!(first.unwrap(), record(device_id(), DeviceAlg::EdDsa, vec![1; 32], true));
-    assert_eq!(revoked.unwrap(), record(second, DeviceAlg::Es256, vec![4; 65], false));
+    assert_eq!(first.unwrap(), record(device_id(), DeviceAlg::EdDsa, vec![1; 32], DeviceStanding::Active));
+    assert_eq!(revoked.unwrap(), record(second, DeviceAlg::Es256, vec![4; 65], DeviceStanding::Out));
     let user = process.records.user(&ann().id).await.unwrap().unwrap();
     assert_eq!(user.devices.len(), 1, "a revoked device is not challenged");
     process.stop().await;

@@ -28,6 +28,7 @@ async fn on_empty_partitions_every_hot_statement_goes_through_the_right_index_ro
         ("load", vec!["_pkey", "Index Cond: ((id = k.id)"]),
         ("users", vec!["users_pkey", "lockouts_pkey"]),
         ("phones", vec!["phones_pkey", "opted_out_pkey"]),
+        ("devices", vec!["devices_pkey", "untested_devices_pkey"]),
         ("mark", vec!["_pkey", "Index Cond: ((id = g.id)", "Index Cond: ((id = l"]),
         ("overdue", vec!["answer_by_idx", "Index Cond: ((answer_by > $1)"]),
         ("due", vec!["calls_check_at", "calls_attempt"]),
@@ -44,7 +45,7 @@ async fn on_empty_partitions_every_hot_statement_goes_through_the_right_index_ro
             assert!(!plan.contains(bad), "{name}: {bad} in\n{plan}");
         }
         // Yesterday's partition, and with it all older ones.
-        let prunes = !["create", "due", "untold", "users", "phones"].contains(&name);
+        let prunes = !["create", "due", "untold", "users", "phones", "devices"].contains(&name);
         assert!(!prunes || plan.contains("Subplans Removed: 1"), "{name}:\n{plan}");
     }
     process.stop().await;
@@ -65,6 +66,11 @@ async fn on_empty_tables_every_statement_for_an_enrollment_request_goes_through_
         ("mark_told", vec!["enrollments_pkey"]),
         ("bypasses", vec!["acts_user"]),
         ("pins", vec!["users_pkey", "earlier_pins_pkey"]),
+        ("activation", vec!["activations_pkey"]),
+        ("untested", vec!["untested_devices_pkey"]),
+        ("activated", vec!["devices_pkey", "untested_devices_pkey"]),
+        ("refresh", vec!["devices_pkey", "untested_devices_pkey"]),
+        ("revoke", vec!["devices_pkey", "untested_devices_pkey"]),
     ];
     for ((name, plan), (expected_name, parts)) in scratch.enrollment_plans().await.into_iter().zip(expected) {
         assert_eq!(name, expected_name);

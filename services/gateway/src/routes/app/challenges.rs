@@ -11,7 +11,9 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use fleet_domain::{Challenge, ChallengeId, ChallengeKey, Context, Field, PortalName, Timestamp};
+use fleet_domain::{
+    Challenge, ChallengeId, ChallengeKey, Context, Field, PortalName, Timestamp, UserVerification,
+};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -28,7 +30,7 @@ pub(in crate::routes) async fn list(
     let challenges = open
         .iter()
         .map(|stored| &stored.challenge)
-        .filter(|challenge| challenge.is_open() && is_asked(challenge, signer.device))
+        .filter(|challenge| challenge.is_open() && is_asked(challenge, signer.device, signer.standing))
         .map(|challenge| Listed::of(challenge, &gateway))
         .collect();
     Ok(Json(List { challenges }).into_response())
@@ -48,6 +50,8 @@ struct Listed<'a> {
     answer_by: String,
     purpose: &'static str,
     number_match: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    require_user_verification: Option<UserVerification>,
     context: Shown<'a>,
     accepted_at: String,
 }
@@ -81,6 +85,8 @@ impl<'a> Listed<'a> {
             answer_by: rfc3339(request.answer_by),
             purpose: request.purpose.as_str(),
             number_match: request.number_match.is_some(),
+            require_user_verification: Some(request.user_verification)
+                .filter(|demanded| *demanded != UserVerification::Off),
             context: Shown::of(&request.context),
             accepted_at: rfc3339(request.accepted_at),
         }

@@ -81,14 +81,17 @@ pub(super) fn signer_of_request(
     if claims.htm != method || claims.htu != url {
         return Err(Unproved::OtherRequest);
     }
-    let signed_at = timestamp(claims.iat);
-    if signed_at.since(now) > REQUEST_AGE || now.since(signed_at) > REQUEST_AGE {
-        return Err(Unproved::Stale);
-    }
-    Ok(device)
+    if is_now(claims.iat, now) { Ok(device) } else { Err(Unproved::Stale) }
 }
 
-fn signer(jws: &Jws<'_>, typ: &str) -> Option<DeviceId> {
+/// Whether something was signed just now.
+pub(super) fn is_now(iat: i64, now: Timestamp) -> bool {
+    let signed_at = timestamp(iat);
+    signed_at.since(now) <= REQUEST_AGE && now.since(signed_at) <= REQUEST_AGE
+}
+
+/// The device that says to have signed a message of this type.
+pub(super) fn signer(jws: &Jws<'_>, typ: &str) -> Option<DeviceId> {
     let header = jws.header();
     let kid = header.kid.as_deref().filter(|_| header.typ.as_deref() == Some(typ))?;
     DeviceId::parse(kid).ok()

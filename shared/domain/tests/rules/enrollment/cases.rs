@@ -1,9 +1,10 @@
 //! Users of every kind, requests of every change in every state, and one of every event.
 
 use fleet_domain::{
-    Account, Answers, Change, Channel, Enrollment, EnrollmentAsk, EnrollmentEvent, EnrollmentPolicy,
-    LEAST_TEST, NewTest, OperatorCause, Phone, PhoneRole, PinRule, Policy, Portal, Reason, RequestId,
-    RequestKey, Shown, StoredAnswer, Timestamp, User, UserId, Wanted, open_enrollment, step_enrollment,
+    Account, ActivatedDevice, Answers, Change, Channel, Enrollment, EnrollmentAsk, EnrollmentEvent,
+    EnrollmentPolicy, LEAST_TEST, NewTest, OperatorCause, Phone, PhoneRole, PinRule, Policy, Portal, Reason,
+    RequestId, RequestKey, Shown, StoredAnswer, Timestamp, User, UserId, Wanted, open_enrollment,
+    step_enrollment,
 };
 
 use crate::cases::{at, device, portal, user};
@@ -20,7 +21,7 @@ pub(crate) const TIMES: [(&str, u64); 3] = [
 
 fn account(user: Option<User>) -> Account {
     let questions = vec!["street".to_owned(), "teacher".into()];
-    Account { user, questions, answers_locked_until: None, bypasses: 0, had_devices: false }
+    Account { user, questions, answers_locked_until: None, bypasses: 0, had_devices: false, apps: Vec::new() }
 }
 
 /// A user without anything that could prove who asks.
@@ -119,6 +120,12 @@ pub(crate) fn open(ask: &EnrollmentAsk, account: &Account, by_operator: bool) ->
     open_enrollment(ask, None, (account, Shown::SignIn), &portal, at(0)).unwrap()
 }
 
+/// The activation of a device with the code of this counter.
+pub(crate) fn activated(counter: u8) -> EnrollmentEvent {
+    let device = ActivatedDevice { id: device(), name: "phone".into(), platform: "android".into() };
+    EnrollmentEvent::Activated { counter, device }
+}
+
 fn after(start: Enrollment, events: &[EnrollmentEvent]) -> Enrollment {
     after_at(start, events, at(1))
 }
@@ -153,6 +160,13 @@ pub(crate) fn states() -> Vec<(&'static str, Enrollment)> {
     vec![
         ("phone missing", open(&no_phone(), &Account::default(), false)),
         ("answers awaited", opened(Change::Recovery)),
+        ("device awaited", opened(Change::DeviceActivate)),
+        (
+            "device awaited, with a second code",
+            after(opened(Change::DeviceActivate), &[EnrollmentEvent::NewCode]),
+        ),
+        ("device activated", after(opened(Change::DeviceActivate), &[activated(1)])),
+        ("device under test", after(opened(Change::DeviceActivate), &[activated(1), retry(0)])),
         ("test under way", opened(Change::Phone)),
         ("test missed", after(opened(Change::Phone), &[missed(0)])),
         ("second test under way", after(opened(Change::Phone), &[missed(0), retry(1)])),
@@ -185,6 +199,9 @@ pub(crate) fn events() -> Vec<(&'static str, EnrollmentEvent)> {
         ("fifth test missed", ended(4, Reason::NoAnswer)),
         ("answers right", EnrollmentEvent::Answered(Answers::Right)),
         ("answers wrong", EnrollmentEvent::Answered(Answers::Wrong)),
+        ("new code", EnrollmentEvent::NewCode),
+        ("activated with the first code", activated(1)),
+        ("activated with the second code", activated(2)),
         ("answers locked", EnrollmentEvent::Answered(Answers::LockedOut)),
         ("apply", EnrollmentEvent::Apply),
         ("cancel", EnrollmentEvent::Cancel),

@@ -2,7 +2,7 @@
 
 use fleet_domain::{
     ChallengeResult, Change, Enrollment, EnrollmentEffect, EnrollmentEvent, EnrollmentReason,
-    EnrollmentResult, EnrollmentState, MAX_TESTS, Reason, owed_enrollment, step_enrollment,
+    EnrollmentResult, EnrollmentState, MAX_TESTS, NextStep, Reason, owed_enrollment, step_enrollment,
 };
 use proptest::prelude::*;
 
@@ -103,14 +103,35 @@ proptest! {
     #[test]
     fn past_its_time_a_request_only_hears_of_its_test_is_stored_or_ends(start in a_start(), history in a_history()) {
         play(start, &history, |before, after, event, seconds| {
-            if seconds <= WITHIN_S {
+            if at(seconds) <= before.request.respond_by {
                 return;
             }
             if matches!(event, EnrollmentEvent::TestEnded { .. } | EnrollmentEvent::Apply | EnrollmentEvent::Fail) {
                 return;
             }
             assert_ne!(before.live.state, EnrollmentState::TestPassed);
-            assert_eq!(after.live.end.as_ref().map(|end| end.reason), Some(EnrollmentReason::TestTimeout));
+            let waits_for_a_device = before.live.next_step == Some(NextStep::ActivateDevice);
+            let reason =
+                if waits_for_a_device { EnrollmentReason::ActivationExpired } else { EnrollmentReason::TestTimeout };
+            assert_eq!(after.live.end.as_ref().map(|end| end.reason), Some(reason));
+        });
+    }
+
+    #[test]
+    fn an_activation_code_counts_once_in_its_time_and_only_while_it_is_the_latest(
+        start in a_start(),
+        history in a_history(),
+    ) {
+        play(start, &history, |before, after, event, seconds| {
+            if let EnrollmentEvent::Activated { counter, device } = event
+                && after.live.activation.as_ref().is_some_and(|activation| activation.device.is_some())
+            {
+                let activation = before.live.activation.as_ref().unwrap();
+                assert_eq!((activation.counter, &activation.device), (*counter, &None));
+                assert!(at(seconds) <= activation.expires_at);
+                assert_eq!(after.activated(), Some(device.id));
+            }
+            assert!(before.activated().is_none() || after.activated() == before.activated(), "one device each");
         });
     }
 

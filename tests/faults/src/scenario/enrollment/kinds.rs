@@ -42,7 +42,8 @@ pub(super) const fn ends_challenges(change: Change) -> Option<Reason> {
         | Change::Recovery
         | Change::Read
         | Change::Unblock
-        | Change::Bypass => None,
+        | Change::Bypass
+        | Change::DeviceActivate => None,
     }
 }
 
@@ -143,7 +144,8 @@ impl Cell {
             | Change::DeviceLost
             | Change::Block
             | Change::Unblock
-            | Change::Delete => draft,
+            | Change::Delete
+            | Change::DeviceActivate => draft,
         };
         Ok(marked(draft, ground))
     }
@@ -218,6 +220,7 @@ impl Cell {
             Change::Delete => false,
             // It changes nothing but what its user may do next.
             Change::Recovery | Change::Read => true,
+            Change::DeviceActivate => found.devices.len() > 1,
         })
     }
 }

@@ -13,9 +13,8 @@ use fleet_records::{Actor, Stored};
 use fleet_settings::ExposeSecret;
 use serde::Serialize;
 
-use super::super::super::body::{is_of_type, whole_body};
 use super::super::claims::{self, Answer, Saying, Unproved};
-use super::super::{AppRefusal, proved};
+use super::super::{AppRefusal, is_asked, jose, jose_body, proved};
 use super::ChallengeUrl;
 use crate::gateway::Gateway;
 
@@ -25,10 +24,7 @@ pub(in crate::routes) async fn take(
     ChallengeUrl(key): ChallengeUrl,
     request: Request,
 ) -> Result<Response, AppRefusal> {
-    if !is_of_type(request.headers(), "application/jose") {
-        return Err(AppRefusal::NotJose);
-    }
-    let body = whole_body(request, &gateway).await?;
+    let body = jose_body(request, &gateway).await?;
     let jws = jose(&body)?;
     let keys = gateway.engine.keys();
     let is_nonce = |nonce: &str| keys.app_nonce_matches(key.portal.as_str(), key.id.as_bytes(), nonce);
@@ -38,12 +34,6 @@ pub(in crate::routes) async fn take(
         gateway.metrics.unknown_deny_reason();
     }
     decide(&gateway, &key, stored, &answer).await
-}
-
-fn jose(body: &[u8]) -> Result<Jws<'_>, AppRefusal> {
-    let malformed = AppRefusal::Malformed("the body is not a compact JWS with ES256 or EdDSA");
-    let text = str::from_utf8(body).map_err(|_| malformed)?;
-    Jws::parse(text).map_err(|_| malformed)
 }
 
 /// The challenge as it is stored, if the device that signed is an active one of its user.
@@ -64,6 +54,10 @@ async fn authorize(
     }
     if answer.good_until > request.answer_by {
         return Err(AppRefusal::Malformed("exp must not be after answer_by"));
+    }
+    // That it was not asked is said of a challenge that is open; one that has ended has ended for all.
+    if stored.challenge.is_open() && !is_asked(&stored.challenge, record.id, record.standing) {
+        return Err(AppRefusal::NotAsked);
     }
     Ok(stored)
 }

@@ -25,7 +25,7 @@ pub(in crate::routes) async fn take(
     if stored.challenge.request.user.as_ref() != Some(&signer.user) {
         return Err(AppRefusal::Unknown);
     }
-    if !is_asked(&stored.challenge, signer.device) {
+    if !is_asked(&stored.challenge, signer.device, signer.standing) {
         return Err(AppRefusal::NotAsked);
     }
     let apply = Apply::bulk(&key, Actor::Person).knowing(stored);

@@ -1,26 +1,16 @@
-"""What each test stands on: a simulator of this checkout, the SDK's client for it, and the customer's server.
-
-Nothing here knows the simulator's code: it is started as a program and spoken to over HTTP.
-"""
+"""What each test stands on: a simulator of this checkout, the SDK's client for it, and the customer's server."""
 
 import json
-import os
-import pathlib
 import queue
-import subprocess
-import tempfile
 import threading
-import time
 import unittest
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import requests
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-CHECKOUT = pathlib.Path(__file__).parents[2]
-SIMULATOR = pathlib.Path(os.environ.get("SIMULATOR", CHECKOUT / "target/debug/simulator"))
+from simulator import PATIENCE_SECONDS, Simulator, until
 
 ACCOUNT = "AC00000000000000000000000000000001"
 AUTH_TOKEN = "auth-token-of-the-sdk-tests"
@@ -43,56 +33,7 @@ answers = {{ after = "5000s" }}
 number = "{ABROAD}"
 api_error = 21215
 """
-PATIENCE_SECONDS = 20
-
-
-def until(reached, what):
-    """Calls `reached` until it returns something, and returns that."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while not (result := reached()):
-        if time.monotonic() > give_up:
-            raise AssertionError(f"waited {PATIENCE_SECONDS} s for {what}")
-        time.sleep(0.02)
-    return result
-
-
-class Simulator:
-    """A simulator on a port of its own, 200 times as fast as life, with these settings beside the usual."""
-
-    def __init__(self, **more):
-        self._folder = tempfile.TemporaryDirectory(prefix="fleet-sdk-")
-        folder = pathlib.Path(self._folder.name)
-        (folder / "people.toml").write_text(PEOPLE)
-        settings = {
-            "LISTEN": "127.0.0.1:0",
-            "TELEMETRY_LISTEN": "127.0.0.1:0",
-            "ACCOUNT_SID": ACCOUNT,
-            "AUTH_TOKEN": AUTH_TOKEN,
-            "NUMBERS": json.dumps([FROM]),
-            "PEOPLE": str(folder / "people.toml"),
-            "LOG": str(folder / "log.jsonl"),
-            "SPEED": "200.0",
-        } | more
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
-        environment |= {f"FLEET_SIMULATOR__{name}": value for name, value in settings.items()}
-        with open(folder / "output", "wb") as output:
-            self._process = subprocess.Popen([SIMULATOR], env=environment, stdout=output, stderr=output)
-        self._output, self._log = folder / "output", folder / "log.jsonl"
-        self.url = until(self._base_url, "the simulator to serve")
-
-    def _base_url(self):
-        if self._process.poll() is not None:
-            raise AssertionError(f"the simulator has ended: {self._output.read_text()}")
-        lines = self._log.read_text().splitlines() if self._log.exists() else []
-        return json.loads(lines[0])["base_url"] if lines else None
-
-    def control(self, path, body):
-        requests.post(f"{self.url}/sim/{path}", json=body, timeout=10).raise_for_status()
-
-    def stop(self):
-        self._process.terminate()
-        self._process.wait(timeout=PATIENCE_SECONDS)
-        self._folder.cleanup()
+ACCOUNT_SETTINGS = {"ACCOUNT_SID": ACCOUNT, "AUTH_TOKEN": AUTH_TOKEN, "NUMBERS": json.dumps([FROM])}
 
 
 class HttpClient(TwilioHttpClient):
@@ -169,7 +110,7 @@ class Case(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.simulator = Simulator(**cls.SETTINGS)
+        cls.simulator = Simulator(PEOPLE, **ACCOUNT_SETTINGS | cls.SETTINGS)
         cls.addClassCleanup(cls.simulator.stop)
         cls.client = cls.client_with(AUTH_TOKEN)
 
