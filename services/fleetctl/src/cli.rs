@@ -315,6 +315,9 @@ pub struct PlayArgs {
     /// How much faster than life the simulated people are: `cancel_after` shrinks with it.
     #[arg(long, default_value_t = 1.0, value_parser = parse_speed, value_name = "N")]
     pub speed: f64,
+    /// Where people get the app: the base URL of a simulator. Needed for scenarios with an `app`.
+    #[arg(long, value_name = "URL")]
+    pub apps: Option<String>,
     /// How many challenges run at the same time, instead of what the file says.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub parallel: Option<u16>,

@@ -78,8 +78,8 @@ impl Dispatch {
                 }
                 None => self.hand_over_owed(&after).await,
             },
-            // Another process was faster, and keeps watch over what it began.
-            Applied::Unchanged { stored, .. } => self.hand_over_owed(&stored).await,
+            // Another process was faster, and keeps watch over what it began; or the database's time is a little behind.
+            Applied::Unchanged { stored, .. } => self.come_back_or_hand_over(&stored).await,
         }
     }
 
@@ -135,18 +135,17 @@ impl Dispatch {
             Some(event) => self.settle(&before, event).await?,
             None => before,
         };
-        self.come_back_or_hand_over(&settled, number).await
+        self.come_back_or_hand_over(&settled).await
     }
 
     /// A re-send that waits for its time is brought by this very delivery.
-    async fn come_back_or_hand_over(&self, settled: &Stored, number: u8) -> Result<Verdict, Error> {
+    async fn come_back_or_hand_over(&self, settled: &Stored) -> Result<Verdict, Error> {
         let challenge = &settled.challenge;
-        let live = challenge.attempt(number).filter(|attempt| challenge.is_open() && attempt.is_live());
-        match live.and_then(|attempt| attempt.resend.as_ref()) {
-            Some(resend) if has_resend_left(challenge, number) => {
-                Ok(Verdict::RetryIn(resend.not_before.since(self.engine.now())))
-            }
-            Some(_) | None => self.hand_over_owed(settled).await,
+        let live = challenge.live_attempt().filter(|_| challenge.is_open());
+        let due = live.filter(|attempt| has_resend_left(challenge, attempt.number));
+        match due.and_then(|attempt| attempt.resend.as_ref()) {
+            Some(resend) => Ok(Verdict::RetryIn(resend.not_before.since(self.engine.now()))),
+            None => self.hand_over_owed(settled).await,
         }
     }
 

@@ -40,7 +40,7 @@ pub struct EnrollmentRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<ShortWords>")]
     pub audience: Option<String>,
-    /// The method: `voice` or `push`.
+    /// The method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<Channel>")]
     pub method: Option<Channel>,

@@ -22,7 +22,10 @@ struct Size {
 }
 
 const LONG: Size = Size { pushes: 5_000, rate: 100.0 };
-const SHORT: Size = Size { pushes: 300, rate: 30.0 };
+const SHORT: Size = Size { pushes: 200, rate: 10.0 };
+
+/// Challenges before those that count for the rate.
+const WARM: usize = 10;
 
 /// Long enough that FCM's shorter pauses end before anybody answers.
 const PACE: Pace = Pace { answer_s: 8 };
@@ -49,16 +52,18 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Scenario> {
     site.faults(&rules(stage.seed)).await?;
     let recipes = site.recipes(2);
     let processes = recipes.iter().map(|recipe| recipe.start(None)).collect::<anyhow::Result<Vec<_>>>()?;
-    let load = Load {
-        in_flight: scale.pushes,
-        at_least: scale.pushes,
-        at_most: scale.pushes,
+    let load = |count| Load {
+        in_flight: count,
+        at_least: count,
+        at_most: count,
         rate: scale.rate,
-        answer_within: Duration::from_secs(40),
+        answer_within: Duration::from_mins(1),
     };
     let going = Arc::new(Going::default());
-    let progress = Progress::show(scale.pushes, &going, String::new)?;
-    let seen = load.run(&site, &people, &going, || true).await;
+    let progress = Progress::show(scale.pushes + WARM, &going, String::new)?;
+    // These wait for the queues to be declared: what came behind them would be answered all at once.
+    let mut seen = load(WARM).run(&site, &people, &going, || true).await;
+    seen.extend(load(scale.pushes).run(&site, &people, &going, || true).await);
     drop(progress);
     let (mut scenario, findings) = conclude(&site, &people, &seen, &going).await?;
     let facts = site.facts().await?;
@@ -84,7 +89,8 @@ fn rules(seed: u64) -> Value {
     ] })
 }
 
-/// Challenges that more devices than one, or none though it is approved, were told to have decided.
+/// Challenges that more devices than one were told to have decided, or one though it was not approved. An app whose answer's
+/// answer got lost is told that the challenge has ended.
 fn without_one_winner(facts: &[Value], seen: &[Seen]) -> Vec<String> {
     let mut winners: BTreeMap<&str, usize> = BTreeMap::new();
     for fact in facts.iter().filter(|fact| fact["fact"] == "app_answered" && fact["status"] == 200) {
@@ -94,7 +100,7 @@ fn without_one_winner(facts: &[Value], seen: &[Seen]) -> Vec<String> {
         let found = winners.get(seen.id.to_string().as_str()).copied().unwrap_or(0);
         let approved =
             seen.outcome.as_ref().is_some_and(|outcome| outcome.result == ChallengeResult::Approved);
-        (found != usize::from(approved)).then(|| format!("{}: {found} devices have won", seen.id))
+        (found > usize::from(approved)).then(|| format!("{}: {found} devices have won", seen.id))
     });
     wrong.collect()
 }

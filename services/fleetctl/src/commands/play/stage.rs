@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
+use super::apps::Apps;
 use super::standing;
 use crate::error::Error;
 use crate::portal::{self, client_error};
@@ -61,6 +62,8 @@ impl Ended {
 pub(super) struct Stage<'a> {
     pub(super) client: PortalClient,
     pub(super) sections: &'a Sections,
+    /// Where people get the app.
+    pub(super) apps: Option<&'a Apps>,
     /// Those that must have ended, by their places. Each is closed when it has, and then has its id if it came to an outcome.
     pub(super) before: Vec<(usize, watch::Receiver<Option<Id>>)>,
     /// Closed, by being dropped, when this one has.
@@ -72,7 +75,7 @@ type Earlier = BTreeMap<usize, Id>;
 
 /// Plays one scenario.
 pub(super) async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (usize, End) {
-    let Stage { client, sections, before, over, tell } = stage;
+    let Stage { client, sections, apps, before, over, tell } = stage;
     let mut earlier = Earlier::new();
     for (place, mut before) in before {
         // An error is the news: its sender is gone.
@@ -84,7 +87,7 @@ pub(super) async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (u
     tell(Heard::Begins);
     let end = match &scenario.part {
         Part::Challenge(challenge) => challenged(challenge, (&client, sections), &earlier, &tell).await,
-        Part::Change(wish) => changed((wish, &scenario.user), (&client, sections), &earlier, &tell).await,
+        Part::Change(wish) => changed((wish, &scenario.user), (&client, sections, apps), &earlier, &tell).await,
     };
     if let Ok(ended) = &end {
         over.send_replace(Some(ended.id()));
@@ -170,7 +173,7 @@ fn seconds(at: Timestamp) -> u64 {
 
 async fn changed(
     (wish, user): (&Wish, &UserId),
-    (client, sections): (&PortalClient, &Sections),
+    (client, sections, apps): (&PortalClient, &Sections, Option<&Apps>),
     earlier: &Earlier,
     tell: &impl Fn(Heard),
 ) -> End {
@@ -191,7 +194,7 @@ async fn changed(
                     return Ok(Ended::Change(Box::new(outcome)));
                 }
                 deadline = Instant::now() + outcome.respond_by.since(Clock::system().now()) + MARGIN;
-                go_on((wish, user), &outcome, (client, &key)).await?;
+                go_on((wish, user), &outcome, (client, &key, apps)).await?;
             }
         }
         sleep(pause).await;
@@ -235,14 +238,21 @@ fn drafted((wish, user): (&Wish, &UserId), client: &PortalClient, earlier: &Earl
     if let Some(locale) = &wish.locale { draft.locale(locale) } else { draft }
 }
 
-/// What the portal does next: it gives the answers that are asked for, and calls off what nobody is reached for.
+/// What comes next: the person scans the code, the portal begins the test, gives the answers that are asked for, and calls off
+/// what nobody is reached for.
 async fn go_on(
     (wish, user): (&Wish, &UserId),
     outcome: &EnrollmentOutcome,
-    (client, key): (&PortalClient, &EnrollmentPublicKey),
+    (client, key, apps): (&PortalClient, &EnrollmentPublicKey, Option<&Apps>),
 ) -> Result<(), Error> {
     let id = outcome.request_id;
-    let sent = if outcome.next_step == Some(NextStep::AnswerQuestions) {
+    let qr = outcome.activation.as_ref().and_then(|activation| activation.qr.as_deref());
+    if let (Some(script), Some(qr), Some(apps)) = (&wish.app, qr, apps) {
+        return apps.activate(qr, script).await;
+    }
+    let sent = if outcome.next_step == Some(NextStep::BeginTest) {
+        client.test_again(id, wish.shows.clone()).await
+    } else if outcome.next_step == Some(NextStep::AnswerQuestions) {
         let asked = |question: &str| outcome.questions.iter().any(|asked| asked == question);
         let given: Vec<(&str, &str)> = wish
             .answers
