@@ -17,14 +17,14 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fleet_contracts::NumberMatch;
+use fleet_contracts::{NumberMatch, OneTimeCode};
 use fleet_domain::{
-    ChallengeId, ChallengeKey, Channel, Context, Extension, Field, PhoneKind, PhoneNumber, PhoneRole,
-    PinRule, Policy, PortalName, Reason, Target, UserId,
+    ChallengeId, ChallengeKey, Channel, Context, DeviceId, Extension, Field, PhoneKind, PhoneNumber,
+    PhoneRole, PinRule, Policy, PortalName, Reason, Target, UserId,
 };
 use fleet_hostile::{Attacker, Message, Properties, Table, Value};
-use fleet_keys::Pin;
-use fleet_records::NewPhone;
+use fleet_keys::{Pin, TotpSecret};
+use fleet_records::{DeviceAlg, NewDevice, NewPhone};
 use fleet_telemetry::{LogFormat, LogSettings};
 use serde_json::{Value as Json, json};
 
@@ -34,6 +34,10 @@ use world::{ALL, PORTAL, Running, World, until};
 const PIN: &str = "739184620552";
 const WRONG_PIN: &str = "184620573991";
 const NUMBER: &str = "839146";
+/// A code that no app shows: it has too many digits.
+const CODE: &str = "71846203";
+/// The secret of an app's codes.
+const TOTP: &str = "NZYJOHHD52TZNJFMTV5DVJDKPDIJCKW4";
 const PRIMARY: &str = "+14845557391";
 const EXTENSION: &str = ",,51729364#";
 const WRONG: &str = "+14845558462";
@@ -121,8 +125,32 @@ async fn challenges(world: &World, fleet: &Running) -> Vec<ChallengeId> {
     let id = world.ask(&world.portal.draft(app).context(shown())).await;
     world.outcome(id).await;
     ids.push(id);
+    ids.push(typed(world, fleet).await);
     until("fraud is told", || async { fleet.count("mfa_fraud_reports_total", &[]) == 1 }).await;
     ids
+}
+
+/// Codes that are wrong, that come when none is awaited, and one that is right.
+async fn typed(world: &World, fleet: &Running) -> ChallengeId {
+    let secret = TotpSecret::from_base32(TOTP).unwrap();
+    let device = NewDevice {
+        id: DeviceId::parse("00000000-0000-8000-8000-000000031338").unwrap(),
+        alg: DeviceAlg::EdDsa,
+        public_key: vec![2; 32],
+        push_token: None,
+        totp: Some(secret.clone()),
+    };
+    let user = world.user("typist", Channel::Totp, Vec::new(), vec![device]).await;
+    let id = world.ask(&world.portal.draft(user)).await;
+    let wrong = OneTimeCode::parse(CODE).unwrap();
+    world.portal.enter_code(id, &wrong).await.unwrap();
+    until("it is found wrong", || async { fleet.count("mfa_codes_total", &["wrong"]) == 1 }).await;
+    let now = u64::try_from(fleet.assembly.engine.now().as_secs()).unwrap();
+    world.portal.enter_code(id, &OneTimeCode::parse(&secret.code_at(now)).unwrap()).await.unwrap();
+    assert_eq!(world.outcome(id).await.reason, Some(Reason::OkTotp));
+    world.portal.enter_code(id, &wrong).await.unwrap();
+    until("one comes too late", || async { fleet.count("mfa_codes_total", &["late"]) == 1 }).await;
+    id
 }
 
 async fn with_pin(world: &World, user: &UserId) {
@@ -134,15 +162,13 @@ async fn with_pin(world: &World, user: &UserId) {
 fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let mut bodies = Vec::new();
     let id = ChallengeId::from_parts(fleet_lifecycle::Clock::system().now(), [7; 10]);
-    for (queue, kind) in [
-        ("challenge.voice", "mfa.challenge.requested.v1"),
-        ("control.cancel", "mfa.challenge.cancel_requested.v1"),
-        ("control.resend", "mfa.challenge.resend_requested.v1"),
+    for (queue, kind, mut data) in [
+        ("challenge.voice", "mfa.challenge.requested.v1", json!({ "user_id": "right" })),
+        ("control.cancel", "mfa.challenge.cancel_requested.v1", json!({})),
+        ("challenge.code", "mfa.challenge.code_entered.v1", json!({ "code": CODE })),
+        ("control.resend", "mfa.challenge.resend_requested.v1", json!({})),
     ] {
-        let mut data = json!({ "challenge_id": id.to_string() });
-        if queue == "challenge.voice" {
-            data["user_id"] = "right".into();
-        }
+        data["challenge_id"] = id.to_string().into();
         let good = json!({ "specversion": "1.0", "id": "1", "source": "/t", "type": kind, "data": data });
         let fields =
             ["specversion", "id", "source", "type", "time", "subject", "datacontenttype", "traceparent"];
@@ -156,6 +182,7 @@ fn hostile_bodies() -> Vec<(&'static str, Vec<u8>)> {
             "answer_by",
             "context",
             "locale",
+            "code",
             HOSTILE,
         ];
         for value in
@@ -276,6 +303,8 @@ fn birds(tokens: &[String]) -> Vec<Bird> {
         Bird::secret("the PIN", PIN),
         Bird::secret("a wrong PIN", WRONG_PIN),
         Bird::secret("the number to match", NUMBER),
+        Bird::secret("a code", CODE),
+        Bird::secret("the secret of codes", TOTP),
         Bird::secret("the extension", "51729364"),
         Bird::secret("the push token", PUSH_TOKEN),
         Bird::secret("the account's token", "simulator-auth-token"),
@@ -294,7 +323,7 @@ fn birds(tokens: &[String]) -> Vec<Bird> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn m8_no_pin_number_answer_token_or_hostile_word_is_left_anywhere() {
+async fn m8_no_pin_number_code_answer_token_or_hostile_word_is_left_anywhere() {
     let log = capture();
     let world = World::new(&people()).await;
     world
@@ -303,6 +332,7 @@ async fn m8_no_pin_number_answer_token_or_hostile_word_is_left_anywhere() {
             ring_s: 20,
             prompts: 3,
             pin: PinRule::Required,
+            channels: vec![Channel::Voice, Channel::Push, Channel::Totp],
             ..Policy::default()
         })
         .await;

@@ -52,6 +52,7 @@ pub(crate) struct Cast {
 struct User {
     id: String,
     method: String,
+    #[serde(default)]
     phones: Vec<Phone>,
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn read() -> anyhow::Result<Demo> {
 }
 
 impl Cast {
-    /// What is called or pushed in a scenario, and what the person does there.
+    /// What is called, pushed or awaited in a scenario, and what the person does there.
     pub(crate) fn plays(&self, scenario: &Scenario) -> (String, String) {
         let Some(user) = self.user.iter().find(|user| user.id == scenario.user) else {
             return ("–".to_owned(), "is known to nobody".to_owned());
@@ -88,6 +89,10 @@ impl Cast {
         let method = if scenario.method == "default" { &user.method } else { &scenario.method };
         if method == "push" {
             return self.app(user);
+        }
+        if method == "totp" {
+            let typed = scenario.rest.get("code").map_or_else(|| "nothing".to_owned(), plain);
+            return ("nothing; a code is awaited".to_owned(), format!("types {typed}"));
         }
         let role = scenario.rest.get("target").and_then(toml::Value::as_str).unwrap_or("primary");
         let Some(phone) = user.phones.iter().find(|phone| phone.role == role) else {
@@ -123,8 +128,8 @@ impl Cast {
 
 /// What a script says in so many words: every field but those that say who it is.
 fn acts(script: &BTreeMap<String, toml::Value>) -> String {
-    const WHO: [&str; 8] =
-        ["name", "number", "user", "device_id", "fcm_token", "public_key", "private_key", "alg"];
+    const WHO: [&str; 9] =
+        ["name", "number", "user", "device_id", "fcm_token", "public_key", "private_key", "alg", "totp"];
     let told = script.iter().filter(|(field, _)| !WHO.contains(&field.as_str()));
     told.map(|(field, value)| worded(field, value)).collect::<Vec<_>>().join(", ")
 }

@@ -32,6 +32,7 @@ async fn holder(world: &World, user: &str, apps: &[&App]) -> UserId {
         alg: DeviceAlg::Es256,
         public_key: decoded(&app.public_key),
         push_token: app.token.map(|token| PushToken::new(token.to_owned())),
+        totp: None,
     };
     world.user(user, Channel::Push, Vec::new(), apps.iter().map(device).collect()).await
 }

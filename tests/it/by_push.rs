@@ -84,6 +84,7 @@ async fn p8_a_token_that_is_gone_is_retired_and_the_phone_follows_at_once() {
         alg: DeviceAlg::Es256,
         public_key: vec![4; 65],
         push_token: Some(fleet_domain::PushToken::new("gone".into())),
+        totp: None,
     };
     let heidi = world.user("heidi", Channel::Push, vec![primary("+19195550101")], vec![device]).await;
     let fleet = world.start(&ALL).await;
@@ -219,6 +220,7 @@ async fn p5_an_app_that_only_polls_has_its_steps_time_before_the_phone_rings() {
         alg: DeviceAlg::Es256,
         public_key: vec![4; 65],
         push_token: None,
+        totp: None,
     };
     let ivan = world.user("ivan", Channel::Push, vec![primary("+19195550101")], vec![device]).await;
     let fleet = world.start(&ALL).await;
@@ -244,6 +246,7 @@ async fn p10_while_fcm_fails_the_phone_follows_without_waiting_for_it() {
         alg: DeviceAlg::Es256,
         public_key: vec![4; 65],
         push_token: Some(fleet_domain::PushToken::new("swarm-1".into())),
+        totp: None,
     };
     let judy = world.user("judy", Channel::Push, vec![primary("+19195550101")], vec![device]).await;
     world
@@ -328,6 +331,7 @@ async fn p4_every_way_to_say_no_in_the_app_has_its_outcome() {
             alg: DeviceAlg::Es256,
             public_key: crate::world::decoded(&public_key),
             push_token: Some(fleet_domain::PushToken::new(reason.to_string())),
+            totp: None,
         };
         let user = world.user(reason.as_str(), Channel::Push, Vec::new(), vec![device]).await;
         let id = world.ask(&world.portal.draft(user).answer_within(Duration::from_secs(20))).await;

@@ -3,6 +3,7 @@
 
 mod app;
 mod by_app;
+mod by_code;
 mod by_phone;
 mod by_push;
 mod caller_ids;

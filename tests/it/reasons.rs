@@ -12,11 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use fleet_domain::Reason;
 
 /// Reasons that nothing comes to yet: there is no such method, limit or check.
-const NOT_YET: [Reason; 9] = [
+const NOT_YET: [Reason; 7] = [
     Reason::OkCode,
-    Reason::OkTotp,
     Reason::CodeMismatch,
-    Reason::TotpMismatch,
     Reason::BudgetExhausted,
     Reason::FraudGuard,
     Reason::InvalidExtension,

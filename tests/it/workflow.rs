@@ -79,6 +79,7 @@ async fn user(world: &World, number: &str, device: Option<&str>) -> UserId {
             DeviceKeyPair::generate(DeviceAlg::Es256).public_key().to_vec()
         },
         push_token: Some(PushToken::new(if id == APPROVES { "swarm-1" } else { "ignored" }.into())),
+        totp: None,
     });
     world.user("alice", Channel::Voice, vec![phone], device.into_iter().collect()).await
 }
@@ -105,7 +106,7 @@ async fn r2_the_policys_workflow_calls_who_has_not_answered_the_push_in_time() {
     assert!(call.reserved_at >= push.ended_at.unwrap() && call.answered_at.is_some());
     assert_eq!(outcome.skipped, []);
     // A channel by routing key is that channel.
-    let by_push = world.portal.draft(alice.clone()).by(Channel::Push).answer_within(Duration::from_secs(3));
+    let by_push = world.portal.draft(alice.clone()).by(Channel::Push).answer_within(Duration::from_secs(8));
     let outcome = world.outcome(world.ask(&by_push).await).await;
     assert_eq!(way(&outcome), [(Channel::Push, None)]);
     assert_eq!(outcome.reason, Some(Reason::NoResponse));

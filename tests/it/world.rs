@@ -202,6 +202,7 @@ impl World {
             alg: DeviceAlg::Es256,
             public_key: public_key.clone(),
             push_token: Some(PushToken::new((*token).to_owned())),
+            totp: None,
         });
         self.user(id, Channel::Push, Vec::new(), devices.collect()).await
     }

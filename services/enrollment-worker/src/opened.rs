@@ -287,6 +287,7 @@ pub(crate) fn read(delivery: &Delivery) -> Result<Asked, Invalid> {
         contracts::Message::EnrollmentContinued(goes_on) => Ok(Asked::GoesOn(goes_on)),
         other @ (contracts::Message::ChallengeRequested(_)
         | contracts::Message::CancelRequested(_)
+        | contracts::Message::CodeEntered(_)
         | contracts::Message::ResendRequested(_)
         | contracts::Message::ChallengeResolved(_)
         | contracts::Message::ChallengeRefused(_)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet_contracts::NumberMatch;
+use fleet_contracts::{NumberMatch, OneTimeCode};
 use fleet_domain::{Channel, DeviceId, Target, UserId};
 use serde::Deserialize;
 
@@ -14,6 +14,8 @@ pub enum Method {
     Voice,
     /// A push to the app.
     Push,
+    /// A one-time code of the app, typed into the portal (`fleetctl code`).
+    Totp,
     /// The method that the user chose.
     #[default]
     Default,
@@ -25,6 +27,7 @@ impl Method {
         match self {
             Self::Voice => Some(Channel::Voice),
             Self::Push => Some(Channel::Push),
+            Self::Totp => Some(Channel::Totp),
             Self::Default => None,
         }
     }
@@ -33,6 +36,7 @@ impl Method {
         match self {
             Self::Voice => "voice",
             Self::Push => "push",
+            Self::Totp => "totp",
             Self::Default => "default",
         }
     }
@@ -59,6 +63,25 @@ pub(crate) fn parse_target(text: &str) -> Result<Target, &'static str> {
             .map(Target::Device)
             .map_err(|_| "must be primary, backup or the id of a device"),
     }
+}
+
+/// A code as the command line has it.
+#[derive(Clone, Debug)]
+pub enum GivenCode {
+    /// `-`: it is read from standard input, so that no shell remembers it.
+    Stdin,
+    /// It stands there.
+    Typed(OneTimeCode),
+}
+
+/// Reads a code, or where it is to be read.
+pub(crate) fn parse_code(text: &str) -> Result<GivenCode, &'static str> {
+    if text == "-" {
+        return Ok(GivenCode::Stdin);
+    }
+    OneTimeCode::parse_typed(text)
+        .map(GivenCode::Typed)
+        .ok_or("must be 6 to 8 digits, or - for standard input")
 }
 
 /// Reads the digits of a number match.

@@ -12,7 +12,7 @@ use fleet_domain::{ChallengeId, PhoneNumber, PortalName, Target, Timestamp, User
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::ask::{Method, parse_number, parse_target};
+use crate::ask::{GivenCode, Method, parse_code, parse_number, parse_target};
 use crate::help;
 
 pub(crate) use self::app::{AppAct, AppArgs, KeyKind};
@@ -52,6 +52,16 @@ pub enum Command {
     /// Call a challenge off.
     #[command(after_help = help::CANCEL)]
     Cancel(OneChallenge),
+    /// Hand on a one-time code that the person has typed.
+    #[command(after_help = help::CODE)]
+    Code {
+        /// The challenge, which waits for a code.
+        #[command(flatten)]
+        challenge: OneChallenge,
+        /// The 6 to 8 digits, blanks allowed; `-` reads them from standard input.
+        #[arg(value_parser = parse_code, allow_hyphen_values = true, default_value = "-")]
+        code: GivenCode,
+    },
     /// Have a challenge's push sent once more.
     #[command(after_help = help::RESEND)]
     Resend(OneChallenge),
@@ -240,7 +250,7 @@ pub struct ChallengeArgs {
     /// Whom to challenge.
     #[arg(long, short, value_parser = UserId::parse)]
     pub user: UserId,
-    /// By a call, by a push, or by the method that the user chose.
+    /// By a call, a push, a one-time code, or the method that the user chose.
     #[arg(long, short, value_enum, default_value_t = Method::Default, hide_possible_values = false)]
     pub method: Method,
     /// Which phone, or which one device: `primary`, `backup`, or the device's id.
@@ -305,6 +315,9 @@ pub struct PlayArgs {
     /// How much faster than life the simulated people are: `cancel_after` shrinks with it.
     #[arg(long, default_value_t = 1.0, value_parser = parse_speed, value_name = "N")]
     pub speed: f64,
+    /// Where people get the app: the base URL of a simulator. Needed for scenarios with an `app`.
+    #[arg(long, value_name = "URL")]
+    pub apps: Option<String>,
     /// How many challenges run at the same time, instead of what the file says.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub parallel: Option<u16>,

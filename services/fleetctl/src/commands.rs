@@ -5,6 +5,7 @@ mod audit;
 mod carriers;
 mod challenge;
 mod change;
+mod code;
 mod dead;
 mod demo_data;
 mod export;
@@ -55,6 +56,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Error> {
             portal::cancel(&client, args.id).await?;
             Ok(Exit::Done)
         }
+        Command::Code { challenge, code } => code::run(&challenge, code, &sections).await,
         Command::Resend(args) => {
             let client = portal::connect(&args.portal, &args.access, &sections)?;
             portal::resend(&client, args.id).await?;

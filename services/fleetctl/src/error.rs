@@ -72,6 +72,17 @@ pub enum Error {
         /// Where else to look.
         advice: &'static str,
     },
+    /// A scenario has an app, and nobody said where people get one.
+    #[error("a scenario activates an app: say with --apps URL where the simulator is")]
+    NoApps,
+    /// The simulator did not activate an app.
+    #[error("{url}: no app was activated there: {problem}; does --apps lead to the simulator?")]
+    AppNotActivated {
+        /// Where it was asked for.
+        url: String,
+        /// What the simulator or the gateway said.
+        problem: String,
+    },
     /// A server is away, or does not let us in.
     #[error("{server}: {problem}; is it running, and does {} lead to it?", server.variable())]
     Unavailable {
@@ -149,10 +160,10 @@ impl Error {
         match self {
             Self::File { .. } | Self::Signature { .. } => Exit::Data,
             Self::NotFound { .. } => Exit::NotFound,
-            Self::Unavailable { .. } | Self::Forbidden { .. } => Exit::Unavailable,
+            Self::Unavailable { .. } | Self::Forbidden { .. } | Self::AppNotActivated { .. } => Exit::Unavailable,
             Self::Refused { .. } => Exit::Refused,
             Self::App(error) => app_exit(error),
-            Self::Unconfirmed { .. } | Self::NotErased { .. } => Exit::Usage,
+            Self::Unconfirmed { .. } | Self::NotErased { .. } | Self::NoApps => Exit::Usage,
             Self::Setting(_) => Exit::Settings,
             Self::NoOutcome { .. } | Self::Unsettled { .. } => Exit::NoOutcome,
             Self::OutputClosed => Exit::OutputClosed,

@@ -179,6 +179,7 @@ Examples:
   fleetctl challenge --user alice --method voice --target backup --watch
   fleetctl challenge --portal provider --user carol --number 42 --within 45s --watch
   fleetctl challenge --user frank --method push --json > outcome.json
+  fleetctl challenge --user tess --method totp; fleetctl code --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b
 
 Without --watch or --json it prints the challenge's id and ends; the fleet carries on. Whether a push needs a number \
 is for the portal's policy to say. Where the fleet's keys are set, an outcome counts only under the fleet's signature.
@@ -207,6 +208,23 @@ Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS.
 
 Exit codes:
    0  the cancel is on its way
+  69  a server is unavailable, or refuses
+  78  a setting is missing or wrong";
+
+pub(crate) const CODE: &str = "\
+Examples:
+  fleetctl code --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b 492039
+  fleetctl code --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b - < code.txt
+
+What the person has typed into the portal, for a challenge that waits for a code (`fleetctl challenge --method totp`). Read from \
+standard input it stands neither in the shell's history nor in the list of processes. Each code is a try, of which a challenge \
+has three; `fleetctl outcome` shows what came of it.
+
+Needs: PORTAL_AMQP_URLS or --amqp-url; REDIS_URL or PORTAL_REDIS_URLS.
+
+Exit codes:
+   0  the code is on its way
+  65  what standard input has is no code
   69  a server is unavailable, or refuses
   78  a setting is missing or wrong";
 
@@ -575,7 +593,7 @@ The message goes back to its queue, or an event to `mfa.events`, under its own i
 once RabbitMQ has confirmed that. Should this die in between, it is there twice, which does no harm: work that is owed is \
 done once, and events are known by their ids. All messages of this id are sent.
 
-Refused are requests for a challenge, since nobody waits for their answer any more: the portal publishes a new one. And \
+Refused are requests for a challenge and codes, since nobody waits for their answer any more: the portal publishes a new one. And \
 messages of which only a hash was kept: their senders have to send them again.
 
 Needs: AMQP_URL of a user that may write to `mfa.return` and `mfa.events`; RabbitMQ notes that user on what is sent.
@@ -629,11 +647,13 @@ A file has scenarios, each with what it must come to:
   title = \"Alice presses #\"
   portal = \"operations\"
   user = \"alice\"
-  method = \"voice\"              # or push, or default
+  method = \"voice\"              # or push, totp, default
   target = \"primary\"            # or backup, or a device's id
   number = \"42\"                 # digits that the portal shows
   within = \"45s\"                # or as the portal's policy says
   locale = \"es-MX\"              # or as the portal's policy says
+  code = \"right\"                # or wrong, digits, used: that of the scenario in after
+  totp = \"GEZDGNBV…\"            # the secret that the codes are made of, in Base32
   after = \"Bob does not answer\"  # a scenario above that must have ended
   cancel_when = \"ringing\"       # or cancel_after = \"5s\"
   block_when = \"ringing\"        # the help desk then blocks the user

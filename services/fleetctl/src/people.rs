@@ -10,7 +10,7 @@ use fleet_domain::{
     Channel, DeviceId, Extension, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, PushToken,
     UserId,
 };
-use fleet_keys::Pin;
+use fleet_keys::{Pin, TotpSecret};
 use fleet_records::{DeviceAlg, NewDevice, NewPhone, NewUser};
 use serde::Deserialize;
 
@@ -81,6 +81,7 @@ struct DeviceEntry {
     #[serde(default = "es256")]
     alg: String,
     public_key: Option<String>,
+    totp: Option<String>,
 }
 
 fn verified() -> bool {
@@ -173,7 +174,10 @@ fn give_device(users: &mut [NewUser], entry: DeviceEntry) -> Result<(), String> 
             }
         )
     })?;
-    user.devices.push(NewDevice { id, alg, public_key, push_token: entry.fcm_token.map(PushToken::new) });
+    let totp = entry.totp.as_deref().map(TotpSecret::from_base32).transpose();
+    let totp = totp.map_err(|rule| format!("{who}: totp {rule}"))?;
+    let push_token = entry.fcm_token.map(PushToken::new);
+    user.devices.push(NewDevice { id, alg, public_key, push_token, totp });
     Ok(())
 }
 
@@ -182,6 +186,8 @@ mod tests {
     use super::*;
 
     const DEMO: &str = include_str!("../../../ops/demo-data/people.toml");
+    const DEVICE: &str = "user = \"ann\"\ndevice_id = \"5d0b8a52-6c1e-4f0a-9e00-000000000001\"\nalg = \"EdDSA\"\n\
+        public_key = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"";
 
     fn people(text: &str) -> Result<People, Error> {
         let path = Path::new("people.toml");
@@ -201,7 +207,7 @@ mod tests {
             let reached = match user.method {
                 Channel::Voice => !user.phones.is_empty(),
                 Channel::Push => !user.devices.is_empty(),
-                Channel::Totp => false,
+                Channel::Totp => user.devices.iter().any(|device| device.totp.is_some()),
             };
             assert!(reached, "{}", user.id);
         }
@@ -246,6 +252,10 @@ mod tests {
                     "user = \"ann\"\ndevice_id = \"5d0b8a52-6c1e-4f0a-9e00-000000000001\"\npublic_key = \"AAAA\"",
                 ),
                 "device \"5d0b8a52-6c1e-4f0a-9e00-000000000001\": public_key must be base64url of an uncompressed P-256",
+            ),
+            (
+                device(&format!("{DEVICE}\ntotp = \"GEZDGNBV\"")),
+                "device \"5d0b8a52-6c1e-4f0a-9e00-000000000001\": totp must be Base32",
             ),
         ] {
             let error = people(&text).unwrap_err().line().unwrap();

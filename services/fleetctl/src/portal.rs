@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet_contracts::Outcome;
+use fleet_contracts::{OneTimeCode, Outcome};
 use fleet_domain::{AttemptState, ChallengeId, ChallengeResult, Context, PortalName};
 use fleet_lifecycle::Clock;
 use fleet_portal_client::{Draft, PortalClient, PortalSettings};
@@ -69,6 +69,15 @@ pub(crate) async fn ask(client: &PortalClient, draft: &Draft) -> Result<Challeng
 /// Calls a challenge off.
 pub(crate) async fn cancel(client: &PortalClient, id: ChallengeId) -> Result<(), Error> {
     client.cancel(id).await.map_err(|error| client_error(&error))
+}
+
+/// Hands on a code that was typed.
+pub(crate) async fn enter_code(
+    client: &PortalClient,
+    id: ChallengeId,
+    code: &OneTimeCode,
+) -> Result<(), Error> {
+    client.enter_code(id, code).await.map_err(|error| client_error(&error))
 }
 
 /// Has a challenge's push sent once more.
@@ -143,6 +152,7 @@ const fn is_in_the_air(state: AttemptState) -> bool {
         | AttemptState::Pushed
         | AttemptState::PushFailed
         | AttemptState::Opened
+        | AttemptState::AwaitingCode
         | AttemptState::Superseded
         | AttemptState::Ended => false,
     }

@@ -1,5 +1,6 @@
 //! The file of scenarios to play: challenges and changes of enrollments, and how each must end.
 
+mod code;
 mod expected;
 mod wish;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::ask::{Ask, Method, parse_number, parse_target};
 use crate::error::Error;
 use crate::file::{self, mistake};
+pub(crate) use code::TypedCode;
 use expected::Entry as ExpectedEntry;
 pub(crate) use expected::{Expected, ExpectedChange};
 pub(crate) use wish::Wish;
@@ -54,6 +56,8 @@ pub(crate) struct Challenge {
     pub(crate) cancel: Option<Cancel>,
     /// How far it has come when the help desk blocks the user.
     pub(crate) block: Option<Progress>,
+    /// What the person types where a code is awaited.
+    pub(crate) code: Option<TypedCode>,
     pub(crate) expect: Expected,
 }
 
@@ -94,6 +98,8 @@ struct Entry {
     cancel_when: Option<Progress>,
     block_when: Option<Progress>,
     locale: Option<String>,
+    code: Option<String>,
+    totp: Option<String>,
     after: Option<String>,
     change: Option<Change>,
     with: Option<With>,
@@ -156,11 +162,16 @@ impl Entry {
     fn into_scenario(mut self, speed: f64, earlier: &[Scenario]) -> Result<Scenario, String> {
         let places = Places(earlier);
         let mut after: Vec<usize> = Vec::new();
-        after.extend(places.of("after", self.after.take().as_ref())?);
+        let named = self.after.take();
+        after.extend(places.of("after", named.as_ref())?);
         let (title, portal, user) = (self.title.clone(), self.portal.clone(), self.user.clone());
         let part = match (self.change, self.with.take()) {
             (None, Some(_)) => return Err("has with, but no change".to_owned()),
-            (None, None) => Part::Challenge(Box::new(self.into_challenge(speed)?)),
+            (None, None) => {
+                let code = (self.code.as_deref(), self.totp.as_deref());
+                let code = TypedCode::read(code, named.as_ref(), &places)?;
+                Part::Challenge(Box::new(self.into_challenge(speed, code)?))
+            }
             (Some(change), taken) => {
                 let wish = self.into_wish(change, taken.unwrap_or_default(), &places)?;
                 after.extend(wish.proof.into_iter().chain(wish.unreached));
@@ -170,7 +181,7 @@ impl Entry {
         Ok(Scenario { title, portal, user, after, part })
     }
 
-    fn into_challenge(self, speed: f64) -> Result<Challenge, String> {
+    fn into_challenge(self, speed: f64, code: Option<TypedCode>) -> Result<Challenge, String> {
         let expect = self.expect.of_challenge()?;
         let cancel = match (self.cancel_after, self.cancel_when) {
             (Some(_), Some(_)) => return Err("can have only one of cancel_after and cancel_when".to_owned()),
@@ -186,7 +197,7 @@ impl Entry {
             application: Some(self.title.chars().take(64).collect()),
             locale: self.locale,
         };
-        Ok(Challenge { ask, cancel, block: self.block_when, expect })
+        Ok(Challenge { ask, cancel, block: self.block_when, code, expect })
     }
 
     fn into_wish(self, change: Change, with: With, places: &Places<'_>) -> Result<Wish, String> {
@@ -198,6 +209,8 @@ impl Entry {
             ("cancel_after", self.cancel_after.is_some()),
             ("cancel_when", self.cancel_when.is_some()),
             ("block_when", self.block_when.is_some()),
+            ("code", self.code.is_some()),
+            ("totp", self.totp.is_some()),
         ];
         if let Some((name, _)) = of_challenges.into_iter().find(|(_, is_there)| *is_there) {
             return Err(format!("can't have {name} beside a change; what a change takes stands in with"));
@@ -332,6 +345,13 @@ mod tests {
             (
                 one("expect = { result = \"failed\", reason = \"tired\" }"),
                 "scenario \"t\": expects the reason \"tired\", and nothing ends so",
+            ),
+            (one("totp = \"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\""), "scenario \"t\": has totp, but no code"),
+            (one("code = \"right\""), "scenario \"t\": has a code, but no totp that it is made of"),
+            (one("code = \"1234\""), "scenario \"t\": code must be right, wrong, used, or 6 to 8 digits"),
+            (
+                one("code = \"used\"\ntotp = \"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\""),
+                "scenario \"t\": types a used code, so after must be a challenge",
             ),
             (one("with = { pin = \"820571\" }"), "scenario \"t\": has with, but no change"),
             (one("change = \"block\"\nwithin = \"4s\""), "scenario \"t\": can't have within beside a change"),

@@ -157,7 +157,7 @@ impl Dispatch {
             Some(Step::Push { device: Some(only), .. }) if is_test && devices.is_empty() => {
                 Ok(self.engine.records().untested_device(*only).await?.into_iter().collect())
             }
-            Some(Step::Push { .. } | Step::Voice { .. }) | None => Ok(devices),
+            Some(Step::Push { .. } | Step::Voice { .. } | Step::Totp { .. }) | None => Ok(devices),
         }
     }
 

@@ -30,7 +30,7 @@ fn devices_to_tell(user: Option<User>, challenge: &Challenge) -> Vec<Device> {
     let was_asked = |device: &Device| {
         challenge.request.steps.iter().take(usize::from(challenge.live.step) + 1).any(|step| match step {
             Step::Push { device: only, .. } => only.is_none_or(|only| only == device.id),
-            Step::Voice { .. } => false,
+            Step::Voice { .. } | Step::Totp { .. } => false,
         })
     };
     let mut devices = user.map(|user| user.devices).unwrap_or_default();
@@ -56,10 +56,13 @@ mod tests {
             blocked: false,
             has_pin: false,
             pin_locked_until: None,
+            totp_locked_until: None,
             bypass: false,
             opted_out: Vec::new(),
             phones: Vec::new(),
-            devices: (1..=3).map(|number| Device { id: device(number), push_token: None }).collect(),
+            devices: (1..=3)
+                .map(|number| Device { id: device(number), push_token: None, has_totp: false })
+                .collect(),
         }
     }
 

@@ -11,7 +11,7 @@ mod turns;
 
 use fleet_broker::Queue;
 use fleet_domain::Channel;
-use fleet_engine::{Assembly, ControlHandler, DeadHandler};
+use fleet_engine::{Assembly, CodeHandler, ControlHandler, DeadHandler};
 use fleet_records::PacedCarrier;
 use fleet_settings::Settings as AllSettings;
 use fleet_twilio::Carrier;
@@ -45,6 +45,8 @@ pub fn start(assembly: &Assembly, all: &AllSettings) -> anyhow::Result<()> {
     let challenges = |channel| ChallengeHandler { hands: hands.clone(), channel };
     broker.consume(Queue::ChallengeVoice, settings.prefetch, challenges(Some(Channel::Voice)));
     broker.consume(Queue::ChallengeDefault, settings.prefetch, challenges(None));
+    broker.consume(Queue::ChallengeTotp, settings.prefetch, challenges(Some(Channel::Totp)));
+    broker.consume(Queue::ChallengeCode, settings.prefetch, CodeHandler::new(engine.clone(), hands.clone()));
     broker.consume(Queue::VoiceDial, settings.prefetch, OwedHandler { hands: hands.clone() });
     broker.consume(Queue::VoiceHangup, settings.prefetch, OwedHandler { hands: hands.clone() });
     broker.consume(Queue::Control, settings.prefetch, ControlHandler::new(engine.clone(), hands.clone()));

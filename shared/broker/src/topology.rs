@@ -120,6 +120,10 @@ pub enum Queue {
     ChallengePush,
     /// Challenges by the user's own method.
     ChallengeDefault,
+    /// Challenges by one-time codes.
+    ChallengeTotp,
+    /// Codes that people type into portals.
+    ChallengeCode,
     /// Portals' cancels and re-sends.
     Control,
     /// Calls to be placed.
@@ -142,10 +146,12 @@ pub enum Queue {
 
 impl Queue {
     /// All queues.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::ChallengeVoice,
         Self::ChallengePush,
         Self::ChallengeDefault,
+        Self::ChallengeTotp,
+        Self::ChallengeCode,
         Self::Control,
         Self::VoiceDial,
         Self::VoiceHangup,
@@ -165,6 +171,8 @@ impl Queue {
             Self::ChallengeVoice => "challenge.voice",
             Self::ChallengePush => "challenge.push",
             Self::ChallengeDefault => "challenge.default",
+            Self::ChallengeTotp => "challenge.totp",
+            Self::ChallengeCode => "challenge.code",
             Self::Control => "control",
             Self::VoiceDial => "voice.dial",
             Self::VoiceHangup => "voice.hangup",
@@ -187,9 +195,11 @@ impl Queue {
     /// The exchange and routing key from which messages first come here.
     pub(crate) const fn source(self) -> (Exchange, &'static str) {
         match self {
-            Self::ChallengeVoice | Self::ChallengePush | Self::ChallengeDefault => {
-                (Exchange::Requests, self.name())
-            }
+            Self::ChallengeVoice
+            | Self::ChallengePush
+            | Self::ChallengeDefault
+            | Self::ChallengeTotp
+            | Self::ChallengeCode => (Exchange::Requests, self.name()),
             Self::Control => (Exchange::Requests, "control.*"),
             Self::Enrollment => (Exchange::Requests, "enrollment.*"),
             Self::VoiceDial | Self::VoiceHangup | Self::PushSend | Self::TestEnded => {
@@ -208,6 +218,8 @@ impl Queue {
             Self::ChallengeVoice
             | Self::ChallengePush
             | Self::ChallengeDefault
+            | Self::ChallengeTotp
+            | Self::ChallengeCode
             | Self::Control
             | Self::VoiceDial
             | Self::VoiceHangup
@@ -225,6 +237,8 @@ impl Queue {
             Self::ChallengeVoice
             | Self::ChallengePush
             | Self::ChallengeDefault
+            | Self::ChallengeTotp
+            | Self::ChallengeCode
             | Self::Control
             | Self::Enrollment => true,
             Self::VoiceDial
@@ -247,6 +261,8 @@ impl Queue {
             Self::ChallengeVoice
             | Self::ChallengePush
             | Self::ChallengeDefault
+            | Self::ChallengeTotp
+            | Self::ChallengeCode
             | Self::Control
             | Self::Enrollment
             | Self::Dead
@@ -259,6 +275,8 @@ impl Queue {
             Self::ChallengeVoice
             | Self::ChallengePush
             | Self::ChallengeDefault
+            | Self::ChallengeTotp
+            | Self::ChallengeCode
             | Self::Control
             | Self::VoiceDial
             | Self::VoiceHangup
@@ -435,6 +453,8 @@ mod tests {
                 Queue::ChallengeVoice
                 | Queue::ChallengePush
                 | Queue::ChallengeDefault
+                | Queue::ChallengeTotp
+                | Queue::ChallengeCode
                 | Queue::Control
                 | Queue::Enrollment => Some(18),
                 Queue::Dead => Some(98),

@@ -1,4 +1,4 @@
-//! What portals ask for: a challenge, and its end. Both are read strictly: an unknown field is a mistake
+//! What portals ask for: a challenge, and its end; and the codes that are typed into them. All are read strictly: an unknown field is a mistake
 //! that its sender should hear of, not one to pass over.
 
 use core::fmt;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::context::{self, ContextForm};
-use crate::form::{Form, Locale, OptionalText, StepChannel, Text};
+use crate::form::{Form, Locale, OptionalText, Text};
 use crate::invalid::Fault;
 use crate::object::Object;
 
@@ -60,8 +60,8 @@ pub struct ChallengeRequest {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub struct WorkflowStep {
-    /// The channel: `voice` or `push`.
-    #[schemars(with = "Text<StepChannel>")]
+    /// The channel.
+    #[schemars(with = "Text<Channel>")]
     pub channel: Channel,
     /// Which phone, or which one device; `primary` if absent.
     #[serde(with = "OptionalText::<Target>", default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +75,23 @@ pub struct WorkflowStep {
 /// The digits that the portal shows. `Debug` masks them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NumberMatch(String);
+
+/// Brings what a person has typed into the portal: `data` of `mfa.challenge.code_entered.v1`. Each message with an `id` of its
+/// own is a try; the same message again is the same try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeEntered {
+    /// The challenge, whose outcome says `awaiting_code`.
+    #[serde(with = "Text::<ChallengeId>")]
+    pub challenge_id: ChallengeId,
+    /// The 6 to 8 digits, without the blanks that people type between them.
+    #[serde(with = "Text::<OneTimeCode>")]
+    pub code: OneTimeCode,
+}
+
+/// A code that a person has typed: one of the app's, or one that a call has read out. `Debug` masks it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OneTimeCode(String);
 
 /// Calls a challenge off: `data` of `mfa.challenge.cancel_requested.v1`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -114,6 +131,51 @@ impl NumberMatch {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl OneTimeCode {
+    /// Checks the digits and wraps them; `None` unless they are 6 to 8 of `0` to `9`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let right = (6..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        right.then(|| Self(text.to_owned()))
+    }
+
+    /// The same of what a person has typed: blanks and hyphens between the digits are passed over.
+    #[must_use]
+    pub fn parse_typed(text: &str) -> Option<Self> {
+        Self::parse(&text.replace([' ', '-', '\u{a0}'], ""))
+    }
+
+    /// The digits, to be compared and for nothing else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for OneTimeCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneTimeCode(***)")
+    }
+}
+
+impl Form for OneTimeCode {
+    fn rule() -> String {
+        "must be text of 6 to 8 digits".into()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]{6,8}$" })
     }
 }
 
@@ -237,11 +299,7 @@ impl WorkflowStep {
                 Fault::new(object.path_of("timeout_s"), rule)
             })?),
         };
-        Ok(Self {
-            channel: object.required::<StepChannel>("channel")?.0,
-            target: object.optional("target")?,
-            timeout_s,
-        })
+        Ok(Self { channel: object.required("channel")?, target: object.optional("target")?, timeout_s })
     }
 }
 
@@ -259,6 +317,15 @@ impl From<WorkflowStep> for AskedStep {
             target: step.target.unwrap_or_default(),
             timeout: step.timeout_s.map(|seconds| Duration::from_secs(seconds.into())),
         }
+    }
+}
+
+impl CodeEntered {
+    pub(crate) const FIELDS: &[&str] = &["challenge_id", "code"];
+
+    pub(crate) fn read(data: &RawValue) -> Result<Self, Fault> {
+        let object = Object::read(data.get(), "data")?.only(Self::FIELDS)?;
+        Ok(Self { challenge_id: object.required("challenge_id")?, code: object.required("code")? })
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::{Schema, json_schema};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::asked::{CancelRequest, ChallengeRequest, ResendRequest};
+use crate::asked::{CancelRequest, ChallengeRequest, CodeEntered, ResendRequest};
 use crate::enrollment::{EnrollmentChanged, EnrollmentContinue, EnrollmentRefusedEvent, EnrollmentRequest};
 use crate::form::{Form, JsonContent, Label, OptionalText, SpecVersion, Traceparent};
 use crate::invalid::{Fault, Invalid};
@@ -74,6 +74,8 @@ event_types! {
     ChallengeRequested(ChallengeRequest, ChallengeRequest) = "mfa.challenge.requested.v1",
     /// A portal calls a challenge off.
     CancelRequested(CancelRequest, CancelRequest) = "mfa.challenge.cancel_requested.v1",
+    /// A person has typed a code into the portal.
+    CodeEntered(CodeEntered, CodeEntered) = "mfa.challenge.code_entered.v1",
     /// A portal has a challenge's push sent once more.
     ResendRequested(ResendRequest, ResendRequest) = "mfa.challenge.resend_requested.v1",
     /// A challenge has ended.
@@ -113,6 +115,7 @@ impl EventType {
             Self::EnrollmentRefused => Some("enrollment.refused"),
             Self::ChallengeRequested
             | Self::CancelRequested
+            | Self::CodeEntered
             | Self::ResendRequested
             | Self::EnrollmentRequested
             | Self::EnrollmentContinued
@@ -242,6 +245,7 @@ fn read_data(event_type: EventType, data: &RawValue) -> Result<Message, Fault> {
     Ok(match event_type {
         EventType::ChallengeRequested => Message::ChallengeRequested(ChallengeRequest::read(data)?),
         EventType::CancelRequested => Message::CancelRequested(CancelRequest::read(data)?),
+        EventType::CodeEntered => Message::CodeEntered(CodeEntered::read(data)?),
         EventType::ResendRequested => Message::ResendRequested(ResendRequest::read(data)?),
         EventType::ChallengeResolved => Message::ChallengeResolved(Box::new(told::read(data)?)),
         EventType::ChallengeRefused => Message::ChallengeRefused(told::read(data)?),

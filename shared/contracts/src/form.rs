@@ -129,29 +129,5 @@ word_forms! {
     crate::envelope::EventType,
 }
 
-/// A channel that a step of a workflow can have.
-pub(crate) struct StepChannel(pub(crate) Channel);
-
-impl Form for StepChannel {
-    fn rule() -> String {
-        one_of(&["voice", "push"])
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match Channel::parse(text)? {
-            channel @ (Channel::Voice | Channel::Push) => Some(Self(channel)),
-            Channel::Totp => None,
-        }
-    }
-
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "type": "string", "enum": ["voice", "push"] })
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,9 @@ mod owed;
 mod schemas;
 mod told;
 
-pub use asked::{CancelRequest, ChallengeRequest, NumberMatch, ResendRequest, WorkflowStep};
+pub use asked::{
+    CancelRequest, ChallengeRequest, CodeEntered, NumberMatch, OneTimeCode, ResendRequest, WorkflowStep,
+};
 pub use enrollment::{
     ActivationReport, BoxText, DeviceReport, EnrolledApp, EnrolledPhone, EnrolledReport, EnrollmentChanged,
     EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent, EnrollmentRequest, KeyId, MethodReport,

@@ -73,7 +73,7 @@ pub struct Outcome {
     pub poll_after_ms: u32,
 }
 
-/// One attempt: one call, or one push to the person's devices. Times that it has not come to are absent.
+/// One attempt: one call, one push to the person's devices, or one wait for a code. Times that it has not come to are absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct AttemptReport {
@@ -83,7 +83,7 @@ pub struct AttemptReport {
     /// Its channel.
     #[schemars(with = "Text<Channel>")]
     pub channel: Channel,
-    /// Which phone, or which one device; `primary` for a push to all of them.
+    /// Which phone, or which one device; `primary` for all of them.
     #[serde(with = "Text::<Target>")]
     pub target: Target,
     /// The number that was called, its middle hidden.
@@ -131,6 +131,10 @@ pub struct AttemptReport {
     /// When it was over.
     #[serde(with = "OptionalText::<Timestamp>", default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+    /// How many of the codes that were typed for it were wrong; absent while none was.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u8", range(min = 1))]
+    pub wrong_codes: Option<u8>,
     /// How long the call lasted, in seconds.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
@@ -268,8 +272,12 @@ impl AttemptReport {
         let time = |ms: Option<u32>| ms.map(|ms| challenge.time_of(ms));
         let (target, to) = match challenge.request.steps.get(usize::from(attempt.step)) {
             Some(Step::Voice { phone, .. }) => (target_of(phone.role), Some(phone.masked.clone())),
-            Some(Step::Push { device: Some(device), .. }) => (Target::Device(*device), None),
-            Some(Step::Push { device: None, .. }) | None => (Target::Primary, None),
+            Some(Step::Push { device: Some(device), .. } | Step::Totp { device: Some(device), .. }) => {
+                (Target::Device(*device), None)
+            }
+            Some(Step::Push { device: None, .. } | Step::Totp { device: None, .. }) | None => {
+                (Target::Primary, None)
+            }
         };
         Self {
             number: attempt.number,
@@ -288,6 +296,7 @@ impl AttemptReport {
             ringing_at: time(attempt.ringing_ms),
             answered_at: time(attempt.answered_ms),
             ended_at: time(attempt.ended_ms),
+            wrong_codes: u8::try_from(attempt.wrong_codes()).ok().filter(|wrong| *wrong > 0),
             duration_s: attempt.duration_s,
         }
     }
@@ -297,7 +306,7 @@ fn detection(attempt: &Attempt, challenge: &Challenge) -> Option<Detection> {
     match challenge.request.steps.get(usize::from(attempt.step)) {
         Some(Step::Voice { phone, .. }) if phone.has_extension => Some(Detection::Unavailable),
         Some(Step::Voice { .. }) if attempt.reason == Some(Reason::Voicemail) => Some(Detection::Machine),
-        Some(Step::Voice { .. } | Step::Push { .. }) | None => None,
+        Some(Step::Voice { .. } | Step::Push { .. } | Step::Totp { .. }) | None => None,
     }
 }
 

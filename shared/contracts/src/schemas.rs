@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
-use crate::asked::{CancelRequest, ChallengeRequest, ResendRequest};
+use crate::asked::{CancelRequest, ChallengeRequest, CodeEntered, ResendRequest};
 use crate::enrollment::{
     EnrollmentChanged, EnrollmentContinue, EnrollmentOutcome, EnrollmentRefusedEvent, EnrollmentRequest,
     Secrets,
@@ -20,6 +20,7 @@ pub fn schemas() -> Vec<(&'static str, String)> {
         ("event.json", envelope::schema(data_file)),
         (data_file(EventType::ChallengeRequested), of::<ChallengeRequest>()),
         (data_file(EventType::CancelRequested), of::<CancelRequest>()),
+        (data_file(EventType::CodeEntered), of::<CodeEntered>()),
         (data_file(EventType::ResendRequested), of::<ResendRequest>()),
         (data_file(EventType::ChallengeResolved), of::<Resolved>()),
         (data_file(EventType::ChallengeRefused), of::<ChallengeRefused>()),
@@ -43,6 +44,7 @@ const fn data_file(event_type: EventType) -> &'static str {
     match event_type {
         EventType::ChallengeRequested => "challenge-request.json",
         EventType::CancelRequested => "cancel-request.json",
+        EventType::CodeEntered => "code-entered.json",
         EventType::ResendRequested => "resend-request.json",
         EventType::ChallengeResolved => "resolved.json",
         EventType::ChallengeRefused => "challenge-refused.json",

@@ -1,4 +1,4 @@
-//! One attempt: one call, or one push to the user's devices.
+//! One attempt: one call, one push to the user's devices, or one wait for a code.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -101,6 +101,9 @@ pub struct Attempt {
     /// The re-send that the push service's failure calls for; `None` where there was none.
     #[n(26)]
     pub resend: Option<Resend>,
+    /// What was typed where a code is awaited; `None` where nothing was.
+    #[n(27)]
+    pub codes: Option<Codes>,
 }
 
 /// A push that is to be sent once more, or was.
@@ -112,6 +115,29 @@ pub struct Resend {
     /// The devices that it may not have reached.
     #[n(1)]
     pub devices: Vec<DeviceId>,
+}
+
+/// What was typed where a code is awaited. The codes themselves are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Codes {
+    /// The tries, oldest first; at most as many as a challenge has.
+    #[n(0)]
+    pub tries: Vec<CodeTry>,
+    /// Whether this challenge is known to be counted among the user's wrong ones. Where that is in doubt it is counted again.
+    #[n(1)]
+    pub counted: bool,
+}
+
+/// A code that was typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct CodeTry {
+    /// A keyed hash of the message that brought it: a second delivery is no second try.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub id: [u8; 16],
+    /// Whether it was found wrong. Otherwise it is being compared, or was when its process died.
+    #[n(1)]
+    pub wrong: bool,
 }
 
 /// What was keyed in a call, as far as it decides what is asked next.
@@ -176,6 +202,7 @@ impl Attempt {
             dialed_ms: None,
             talk: None,
             has_next_caller_id: false,
+            codes: None,
             devices: 0,
             withdrawn: false,
             resend_asked: false,
@@ -187,6 +214,19 @@ impl Attempt {
     #[must_use]
     pub const fn is_live(&self) -> bool {
         !matches!(self.state, AttemptState::Ended | AttemptState::Superseded)
+    }
+
+    /// Whether the code of this try is still to be compared.
+    #[must_use]
+    pub fn compares(&self, id: &[u8; 16]) -> bool {
+        self.state == AttemptState::AwaitingCode
+            && self.codes.iter().flat_map(|codes| &codes.tries).any(|one| one.id == *id && !one.wrong)
+    }
+
+    /// How many of the codes that were typed were wrong.
+    #[must_use]
+    pub fn wrong_codes(&self) -> usize {
+        self.codes.iter().flat_map(|codes| &codes.tries).filter(|one| one.wrong).count()
     }
 
     /// Whether its call may exist at the provider, for all that is known: then its line is kept leased.
@@ -214,7 +254,7 @@ pub const fn rank(state: AttemptState) -> u8 {
         AttemptState::Placed | AttemptState::Pushed | AttemptState::PushFailed => 2,
         AttemptState::Ringing => 3,
         AttemptState::Answered | AttemptState::Opened => 4,
-        AttemptState::AwaitingInput => 5,
+        AttemptState::AwaitingInput | AttemptState::AwaitingCode => 5,
         AttemptState::Superseded => 6,
         AttemptState::Ended => 7,
     }

@@ -33,7 +33,7 @@ pub struct Live {
     /// The step that is being gone, from 0.
     #[n(1)]
     pub step: u8,
-    /// Wrong answers so far, with a PIN that is being compared.
+    /// Wrong answers so far, with PINs and codes that are being compared.
     #[n(2)]
     pub tries: u8,
     /// All attempts, oldest first; at most one of them is live.
@@ -100,13 +100,13 @@ impl Challenge {
         self.request.steps.get(usize::from(self.live.step))
     }
 
-    /// How long the phone of this attempt rings; nothing for a push or where there is no such attempt.
+    /// How long the phone of this attempt rings; nothing for other channels or where there is no such attempt.
     #[must_use]
     pub fn ring_time(&self, number: u8) -> Duration {
         let step = self.attempt(number).and_then(|attempt| self.request.steps.get(usize::from(attempt.step)));
         match step {
             Some(Step::Voice { ring_s, .. }) => Duration::from_secs(u64::from(*ring_s)),
-            Some(Step::Push { .. }) | None => Duration::ZERO,
+            Some(Step::Push { .. } | Step::Totp { .. }) | None => Duration::ZERO,
         }
     }
 
@@ -114,6 +114,13 @@ impl Challenge {
     #[must_use]
     pub fn has_push(&self) -> bool {
         self.live.attempts.iter().any(|attempt| attempt.channel == Channel::Push)
+    }
+
+    /// The attempt that waits for a code.
+    #[must_use]
+    pub fn awaiting_code(&self) -> Option<&Attempt> {
+        let last = self.live.attempts.last().filter(|attempt| attempt.state == AttemptState::AwaitingCode);
+        last.filter(|_| self.is_open())
     }
 
     /// How far it has come.
@@ -135,6 +142,7 @@ impl Challenge {
             AttemptState::Ringing => Progress::Ringing,
             AttemptState::Answered => Progress::Answered,
             AttemptState::AwaitingInput => Progress::AwaitingInput,
+            AttemptState::AwaitingCode => Progress::AwaitingCode,
             AttemptState::Sending => Progress::Pushing,
             AttemptState::Pushed => Progress::Pushed,
             AttemptState::PushFailed => Progress::PushFailed,

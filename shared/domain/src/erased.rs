@@ -24,8 +24,8 @@ impl Challenge {
     #[must_use]
     pub fn without_person(&self) -> Self {
         let request = &*self.request;
-        let attempts =
-            self.live.attempts.iter().map(|attempt| Attempt { sid: None, talk: None, ..attempt.clone() });
+        let bare = |attempt: &Attempt| Attempt { sid: None, talk: None, codes: None, ..attempt.clone() };
+        let attempts = self.live.attempts.iter().map(bare);
         Self {
             key: self.key.clone(),
             version: self.version.saturating_add(1),

@@ -113,6 +113,23 @@ pub enum Event {
         /// The finding.
         verdict: PinVerdict,
     },
+    /// A code was typed into the portal, and is about to be compared: the try is taken before, so that it counts whatever
+    /// becomes of the comparison.
+    CodeEntered {
+        /// The attempt.
+        attempt: u8,
+        /// What tells this try from others: see [`CodeTry`](crate::CodeTry).
+        id: [u8; 16],
+    },
+    /// What came of the comparison.
+    CodeJudged {
+        /// The attempt.
+        attempt: u8,
+        /// The try of its [`Event::CodeEntered`].
+        id: [u8; 16],
+        /// The finding.
+        verdict: CodeVerdict,
+    },
     /// The call is over.
     CallEnded {
         /// The attempt.
@@ -241,6 +258,8 @@ impl Event {
             Self::Keyed { .. } => "keyed",
             Self::PinKeyed { .. } => "pin_keyed",
             Self::PinJudged { .. } => "pin_judged",
+            Self::CodeEntered { .. } => "code_entered",
+            Self::CodeJudged { .. } => "code_judged",
             Self::CallEnded { .. } => "call_ended",
             Self::StillAlive { .. } => "still_alive",
             Self::Unfound { .. } => "unfound",
@@ -296,6 +315,19 @@ pub enum PinVerdict {
     LockedOut,
     /// The user has none any more.
     NoPin,
+}
+
+/// What a code that was typed turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeVerdict {
+    /// This device's, and taken for this try: no other one can have it any more.
+    Right(DeviceId),
+    /// No device's, or one that was taken before.
+    Wrong,
+    /// It was not compared: there were too many wrong ones.
+    LockedOut,
+    /// The user has no device any more whose codes can be checked.
+    NoDevice,
 }
 
 /// A device's answer.

@@ -26,7 +26,7 @@ mod user;
 mod words;
 
 pub use advice::Offer;
-pub use attempt::{Attempt, CallerId, Resend, Talk, rank};
+pub use attempt::{Attempt, CallerId, CodeTry, Codes, Resend, Talk, rank};
 pub use caller_id::{
     CallerIdFinding, CallerIds, PlannedCallerId, UsedCallerId, plan_caller_id, used_caller_ids,
 };
@@ -40,7 +40,7 @@ pub use enrollment::{
     Test, TestPlan, TypedCode, Wanted, allows_recovery, authority, open_enrollment, owed_enrollment, proves,
     step_enrollment, test_challenge,
 };
-pub use event::{Decision, Entry, Event, PinVerdict};
+pub use event::{CodeVerdict, Decision, Entry, Event, PinVerdict};
 pub use failure::FailureClass;
 pub use ids::{
     ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, RequestId, RequestKey, TAKEN_NAMES, UserId,

@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::challenge::{Challenge, End, Live};
-use crate::ids::ChallengeKey;
+use crate::ids::{ChallengeKey, DeviceId};
 use crate::portal::Portal;
 use crate::request::{Alternative, Ask, AskedStep, Context, Request, Skipped, Step, Target};
+use crate::step::await_code;
 use crate::time::Timestamp;
 use crate::user::User;
 use crate::words::{
@@ -91,7 +92,9 @@ pub fn open(ask: &Ask, user: Option<&User>, portal: &Portal, now: Timestamp) -> 
         user_verification: portal.policy.user_verification,
         skipped,
     };
-    Ok(first_version(ask.key.clone(), request, reason, now))
+    let mut opened = first_version(ask.key.clone(), request, reason, now);
+    await_code(&mut opened, now);
+    Ok(opened)
 }
 
 /// Whether a bypass may approve this challenge, which was just opened: a user of this portal has one, and is either asked or
@@ -249,6 +252,7 @@ fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)
     if !portal.policy.channels.contains(&asked.channel) {
         return Err(Reason::MethodNotAllowed);
     }
+    let timeout_ms = asked.timeout.and_then(|timeout| u32::try_from(timeout.as_millis()).ok());
     match asked.channel {
         Channel::Voice => {
             let phone = asked.target.phone().and_then(|role| user.phone(role)).ok_or(Reason::NoMethod)?;
@@ -256,15 +260,15 @@ fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)
             Ok(Step::Voice { phone: phone.clone(), ring_s: ring_s(asked.timeout, portal) })
         }
         Channel::Push => {
-            let device = match asked.target {
-                Target::Device(device) => Some(device),
-                Target::Primary | Target::Backup => None,
-            };
+            let device = asked.target.device();
             let known = user.devices.iter().any(|have| device.is_none_or(|device| device == have.id));
-            let timeout_ms = asked.timeout.and_then(|timeout| u32::try_from(timeout.as_millis()).ok());
             if known { Ok(Step::Push { device, timeout_ms }) } else { Err(Reason::NoDevice) }
         }
-        Channel::Totp => Err(Reason::NoMethod),
+        Channel::Totp => {
+            let device = asked.target.device();
+            may_type_code(device, user, now)?;
+            Ok(Step::Totp { device, timeout_ms })
+        }
     }
 }
 
@@ -272,6 +276,15 @@ fn plan_step(asked: &AskedStep, user: &User, (portal, now): (&Portal, Timestamp)
 fn ring_s(timeout: Option<Duration>, portal: &Portal) -> u8 {
     let seconds = timeout.and_then(|timeout| u8::try_from(timeout.as_secs()).ok());
     seconds.map_or(portal.policy.ring_s, |seconds| seconds.min(portal.policy.ring_s).max(LEAST_RING_S))
+}
+
+/// Why no one-time code of this device, or of any, is taken, if none is.
+fn may_type_code(device: Option<DeviceId>, user: &User, now: Timestamp) -> Result<(), Reason> {
+    if !user.has_totp(device) {
+        return Err(Reason::NoDevice);
+    }
+    let locked = user.totp_locked_until.is_some_and(|until| until > now);
+    if locked { Err(Reason::LockedOut) } else { Ok(()) }
 }
 
 /// Why this phone is not called, if it is not.
@@ -287,7 +300,7 @@ fn may_call(role: PhoneRole, user: &User, (portal, now): (&Portal, Timestamp)) -
     }
 }
 
-/// What the user could try instead: every verified phone and the devices that are not a step already.
+/// What the user could try instead: every verified phone, the devices and their codes that are not a step already.
 fn alternatives(
     steps: &[Step],
     user: Option<&User>,
@@ -297,7 +310,7 @@ fn alternatives(
     let calls = |role| {
         steps.iter().any(|step| match step {
             Step::Voice { phone, .. } => phone.role == role,
-            Step::Push { .. } => false,
+            Step::Push { .. } | Step::Totp { .. } => false,
         })
     };
     let allowed = |channel| portal.policy.channels.contains(&channel);
@@ -306,8 +319,11 @@ fn alternatives(
         .filter(|(role, _)| allowed(Channel::Voice) && user.phone(*role).is_some() && !calls(*role))
         .filter(|(role, _)| may_call(*role, user, (portal, now)).is_ok())
         .map(|(_, target)| Alternative { channel: Channel::Voice, target });
-    let pushes = steps.iter().any(|step| step.channel() == Channel::Push);
-    let push = (allowed(Channel::Push) && !user.devices.is_empty() && !pushes)
-        .then_some(Alternative { channel: Channel::Push, target: Target::Primary });
-    phones.chain(push).collect()
+    let has_codes = may_type_code(None, user, now).is_ok();
+    let apps = [(Channel::Push, !user.devices.is_empty()), (Channel::Totp, has_codes)]
+        .into_iter()
+        .filter(|(channel, has)| *has && allowed(*channel))
+        .filter(|(channel, _)| !steps.iter().any(|step| step.channel() == *channel))
+        .map(|(channel, _)| Alternative { channel, target: Target::Primary });
+    phones.chain(apps).collect()
 }

@@ -43,9 +43,11 @@ pub fn owed(challenge: &Challenge) -> Vec<Effect> {
         && waiting
         && let Some(step) = challenge.current_step()
     {
-        effects.push(match step.channel() {
-            Channel::Push => Effect::Push,
-            Channel::Voice | Channel::Totp => Effect::Dial,
+        effects.extend(match step.channel() {
+            Channel::Push => Some(Effect::Push),
+            Channel::Voice => Some(Effect::Dial),
+            // The person types it: nothing is sent.
+            Channel::Totp => None,
         });
     }
     if is_resend_asked(challenge) {

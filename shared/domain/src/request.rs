@@ -75,6 +75,15 @@ impl Target {
             Self::Device(_) => None,
         }
     }
+
+    /// The one device of this target; `None` for all of them.
+    #[must_use]
+    pub const fn device(self) -> Option<DeviceId> {
+        match self {
+            Self::Device(device) => Some(device),
+            Self::Primary | Self::Backup => None,
+        }
+    }
 }
 
 /// What the portal tells about the sign-in, shown to the person. Lengths are checked when it arrives.
@@ -199,6 +208,16 @@ pub enum Step {
         #[n(1)]
         timeout_ms: Option<u32>,
     },
+    /// A wait for a one-time code of any active device that has a secret, or of one.
+    #[n(2)]
+    Totp {
+        /// The one device, if the portal named it.
+        #[n(0)]
+        device: Option<DeviceId>,
+        /// After how many milliseconds in which nothing was typed the next step follows.
+        #[n(1)]
+        timeout_ms: Option<u32>,
+    },
 }
 
 impl Step {
@@ -208,6 +227,18 @@ impl Step {
         match self {
             Self::Voice { .. } => Channel::Voice,
             Self::Push { .. } => Channel::Push,
+            Self::Totp { .. } => Channel::Totp,
+        }
+    }
+
+    /// After what time without an answer the next step follows, where the step says so.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Push { timeout_ms, .. } | Self::Totp { timeout_ms, .. } => {
+                timeout_ms.map(|ms| Duration::from_millis(u64::from(ms)))
+            }
+            // A call ends by itself.
+            Self::Voice { .. } => None,
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! An event that comes when the time for the answer is over expires the challenge, whatever else it says;
 //! on an ended challenge only late facts count (a call's id, its end, its length). Calls are in
-//! `step/voice.rs`, what is keyed in them in `step/dialogue.rs`, pushes in `step/push.rs` and `step/resend.rs`.
+//! `step/voice.rs`, what is keyed in them in `step/dialogue.rs`, pushes in `step/push.rs` and `step/resend.rs`, codes in
+//! `step/code.rs`.
 
 mod caller_id;
+mod code;
 mod dialogue;
 mod push;
 mod resend;
@@ -17,6 +19,7 @@ use crate::challenge::{Challenge, End, Live};
 use crate::event::Event;
 use crate::ids::DeviceId;
 use crate::owed::{stale_push, unwanted_call};
+use crate::request::Step;
 use crate::time::Timestamp;
 use crate::words::{Assurance, AttemptState, Channel, Reason};
 
@@ -47,9 +50,10 @@ pub const MAX_CALLER_IDS: usize = 8;
 pub const NETWORK_DECLINES: Duration = Duration::from_secs(2);
 /// How often a fenced call that does not end is told so again.
 const HANG_UPS_AGAIN: u8 = 3;
-/// Wrong PINs and numbers that a person may key in one challenge.
+/// Wrong PINs, numbers and codes that a person may give in one challenge.
 pub const MAX_TRIES: u8 = 3;
 
+pub(crate) use code::await_code;
 pub use dialogue::{Question, question};
 pub use push::{PUSH_ANSWER, push_ttl_s};
 pub use resend::has_resend_left;
@@ -144,6 +148,8 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
         | Event::Withdrawn
         | Event::Opened
         | Event::Decided { .. } => push::apply(next, event, now),
+        Event::CodeEntered { attempt, id } => code::entered(next, *attempt, *id),
+        Event::CodeJudged { attempt, id, verdict } => code::judged(next, (*attempt, *id), *verdict, now),
         Event::Check { attempt } => check(next, *attempt, now),
         Event::Halt { reason } => halt(next, *reason, now),
         Event::Cancel => end_open(next, Reason::CallerCanceled, now),
@@ -153,8 +159,7 @@ fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Result<(), Refu
 
 /// An attempt is due to be looked at, and what there is to do needs no look at the provider.
 fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused> {
-    let open = next.is_open();
-    let more_steps = has_next_step(next, now);
+    let (open, more_steps) = (next.is_open(), has_next_step(next, now));
     let may_resend = has_resend_left(next, number);
     let time_is_over = now >= next.request.answer_by;
     let attempt = find(next, number)?;
@@ -185,19 +190,16 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
             attempt.state = AttemptState::PushFailed;
             attempt.check_at = None;
         }
-        AttemptState::Pushed | AttemptState::PushFailed | AttemptState::Opened if open && more_steps => {
+        // Whoever has typed a code is asked by nothing else any more.
+        AttemptState::Pushed
+        | AttemptState::PushFailed
+        | AttemptState::Opened
+        | AttemptState::AwaitingCode
+            if open && more_steps && attempt.codes.is_none() =>
+        {
             end_attempt(next, number, Reason::NoResponse, now);
         }
-        // Its end was not heard of: it is owed again, so that it is told once more.
-        AttemptState::Superseded if attempt.sid.is_some() && attempt.looks < HANG_UPS_AGAIN => {
-            attempt.looks += 1;
-            attempt.hang_up_sent = false;
-            attempt.check_at = None;
-        }
-        AttemptState::Superseded => {
-            attempt.hang_up_sent = attempt.sid.is_some();
-            attempt.check_at = None;
-        }
+        AttemptState::Superseded => end_again(attempt),
         // Its withdrawal was not heard of: it is owed still, as long as it is of any use.
         AttemptState::Ended => {
             attempt.withdrawn |= time_is_over;
@@ -212,9 +214,20 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
         | AttemptState::Sending
         | AttemptState::Pushed
         | AttemptState::PushFailed
-        | AttemptState::Opened => attempt.check_at = None,
+        | AttemptState::Opened
+        | AttemptState::AwaitingCode => attempt.check_at = None,
     }
     Ok(())
+}
+
+/// The end of a fenced call was not heard of: it is owed again, so that it is told once more.
+fn end_again(attempt: &mut Attempt) {
+    let is_owed = attempt.sid.is_some() && attempt.looks < HANG_UPS_AGAIN;
+    if is_owed {
+        attempt.looks += 1;
+    }
+    attempt.hang_up_sent = attempt.sid.is_some() && !is_owed;
+    attempt.check_at = None;
 }
 
 /// The live or dead attempt with this number.
@@ -256,6 +269,11 @@ fn has_next_step(next: &Challenge, now: Timestamp) -> bool {
     usize::from(next.live.step) + 1 < next.request.steps.len() && is_worth_beginning(next, now)
 }
 
+/// The time after which the next step follows; `None` when there is no next step to go on to.
+fn step_timeout(next: &Challenge, now: Timestamp) -> Option<Duration> {
+    next.current_step().and_then(Step::timeout).filter(|_| has_next_step(next, now))
+}
+
 /// Whether an attempt that begins at `at` has time to be answered.
 fn is_worth_beginning(next: &Challenge, at: Timestamp) -> bool {
     next.request.answer_by.since(at) >= LEAST_STEP
@@ -270,7 +288,7 @@ fn count_of_step(next: &Challenge, holds: impl Fn(&Attempt) -> bool) -> usize {
 /// Keeps the place of a new attempt of the current step, for any process to take up; not before a time, if one
 /// is given.
 fn reserve(next: &mut Challenge, not_before: Option<Timestamp>, now: Timestamp) {
-    let channel = next.current_step().map_or(Channel::Voice, crate::request::Step::channel);
+    let channel = next.current_step().map_or(Channel::Voice, Step::channel);
     if let Ok(mut attempt) = new_attempt(next, channel, now) {
         attempt.not_before = not_before;
         attempt.check_at = Some(not_before.unwrap_or_else(|| now.plus(RESERVED_CHECK)));
@@ -323,7 +341,10 @@ fn go_on(next: &mut Challenge, reason: Reason, now: Timestamp) {
     }
     if leads_on(reason) && has_next_step(next, now) {
         next.live.step += 1;
-        reserve(next, None, now);
+        match next.current_step() {
+            Some(Step::Totp { .. }) => await_code(next, now),
+            Some(Step::Voice { .. } | Step::Push { .. }) | None => reserve(next, None, now),
+        }
     } else {
         end(next, reason, now);
     }

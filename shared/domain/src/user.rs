@@ -24,6 +24,8 @@ pub struct User {
     pub has_pin: bool,
     /// Until when no PIN is taken after too many wrong ones; `None` where it is.
     pub pin_locked_until: Option<Timestamp>,
+    /// Until when no one-time code is taken after too many wrong ones; `None` where it is.
+    pub totp_locked_until: Option<Timestamp>,
     /// Whether an operator has given the user a challenge that is approved unasked. Only who takes it from the records may use it.
     pub bypass: bool,
     /// Phones whose number asked never to be called again.
@@ -39,6 +41,12 @@ impl User {
     #[must_use]
     pub fn phone(&self, role: PhoneRole) -> Option<&Phone> {
         self.phones.iter().find(|phone| phone.role == role && phone.verified)
+    }
+
+    /// Whether one-time codes of this device, or of any, can be checked.
+    #[must_use]
+    pub fn has_totp(&self, device: Option<DeviceId>) -> bool {
+        self.devices.iter().any(|have| have.has_totp && device.is_none_or(|device| device == have.id))
     }
 
     /// Why nobody may call this phone, if that is so.
@@ -83,6 +91,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Where its pushes go; `None` for an app that only polls.
     pub push_token: Option<PushToken>,
+    /// Whether its one-time codes can be checked: its secret is stored.
+    pub has_totp: bool,
 }
 
 /// An FCM registration token or Firebase installation id. Never printed.

@@ -122,7 +122,7 @@ words! {
         DialingExtension = 4 "dialing_extension",
         /// The prompt was played; a key is awaited.
         AwaitingInput = 5 "awaiting_input",
-        /// The code was read out; the portal's user types it.
+        /// The portal's user types a code: one that was read out, or one that the app shows.
         AwaitingCode = 6 "awaiting_code",
         /// The push is being sent.
         Pushing = 7 "pushing",
@@ -400,6 +400,8 @@ words! {
         Pin = 1 "pin",
         /// The answers to security questions.
         Answers = 2 "answers",
+        /// One-time codes by time (RFC 6238).
+        Totp = 3 "totp",
     }
 }
 
@@ -490,7 +492,7 @@ words! {
 }
 
 words! {
-    /// Where an attempt (one call, or one push to the user's devices) stands.
+    /// Where an attempt (one call, one push to the user's devices, or one wait for a code) stands.
     AttemptState {
         /// Its place is kept; another process will act.
         Reserved = 1 "reserved",
@@ -518,6 +520,8 @@ words! {
         Superseded = 12 "superseded",
         /// Over.
         Ended = 13 "ended",
+        /// Nothing is sent: a code is awaited that the person types into the portal.
+        AwaitingCode = 14 "awaiting_code",
     }
 }
 

@@ -192,7 +192,11 @@ impl Engine {
         Ok(Verdict::Poison(Poison::hash_only("invalid_request", invalid.to_string(), known)))
     }
 
-    async fn refuse_not_opened(&self, key: &ChallengeKey, why: &NotOpened) -> Result<Verdict, Error> {
+    pub(crate) async fn refuse_not_opened(
+        &self,
+        key: &ChallengeKey,
+        why: &NotOpened,
+    ) -> Result<Verdict, Error> {
         self.inner.metrics.refused(why.refusal.as_str());
         self.publish_refused(&key.portal, ChallengeRefused::of_not_opened(key.id, why)).await?;
         Ok(Verdict::Done)

@@ -31,6 +31,7 @@ impl<H: Hands> ControlHandler<H> {
                 Message::CancelRequested(request) => self.engine.cancel(&portal, &request).await?,
                 Message::ResendRequested(request) => self.engine.ask_resend(&portal, &request).await?,
                 other @ (Message::ChallengeRequested(_)
+                | Message::CodeEntered(_)
                 | Message::ChallengeResolved(_)
                 | Message::ChallengeRefused(_)
                 | Message::FraudReported(_)

@@ -75,6 +75,14 @@ impl<H: Hands> Ending<'_, H> {
                 }
                 None => Ok(parked("dead_without_portal")),
             },
+            // A code that nobody can take leaves its person waiting.
+            Message::CodeEntered(entered) => match delivery.sender.portal() {
+                Some(portal) => {
+                    let key = ChallengeKey { id: entered.challenge_id, portal: portal.clone() };
+                    self.halt_if(delivery, &key, |challenge| challenge.awaiting_code().is_some()).await
+                }
+                None => Ok(parked("dead_without_portal")),
+            },
             // The same message asks for looks: its challenge ends only where this very thing is still owed.
             Message::DialOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Dial).await,
             Message::SendOwed(work) => self.settle(delivery, &work, |e| *e == Effect::Push).await,
@@ -157,7 +165,9 @@ fn channel_of(queue: Queue) -> Option<Channel> {
     match queue {
         Queue::ChallengeVoice => Some(Channel::Voice),
         Queue::ChallengePush => Some(Channel::Push),
+        Queue::ChallengeTotp => Some(Channel::Totp),
         Queue::ChallengeDefault
+        | Queue::ChallengeCode
         | Queue::Control
         | Queue::VoiceDial
         | Queue::VoiceHangup

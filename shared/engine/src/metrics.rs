@@ -18,6 +18,7 @@ pub(crate) struct EngineMetrics {
     cut_short: IntCounterVec,
     told: IntCounterVec,
     caller_ids: IntCounterVec,
+    codes: IntCounterVec,
     wishes: Wishes,
 }
 
@@ -100,11 +101,8 @@ impl EngineMetrics {
                 "Versions told to portals, those that could not be told at once, and events that a full queue of the portal rejected.",
                 &["result"],
             ),
-            caller_ids: metrics.counter(
-                "mfa_caller_ids_total",
-                "Caller IDs of calls by their step of the caller-ID plan: sent, rang where a phone then rang, rejected where carrier, network or callee did not take it.",
-                &["step", "outcome"],
-            ),
+            caller_ids: caller_ids(metrics),
+            codes: codes(metrics),
             wishes: Wishes::new(metrics),
         }
     }
@@ -121,6 +119,10 @@ impl EngineMetrics {
 
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn code(&self, result: &'static str) {
+        self.codes.with_label_values(&[result]).inc();
     }
 
     pub(crate) fn swept(&self, what: &'static str, count: usize) {
@@ -195,6 +197,22 @@ impl EngineMetrics {
                 .observe(f64::from(answered.saturating_sub(rang)) / 1_000.0);
         }
     }
+}
+
+fn caller_ids(metrics: &Metrics) -> IntCounterVec {
+    metrics.counter(
+        "mfa_caller_ids_total",
+        "Caller IDs of calls by their step of the caller-ID plan: sent, rang where a phone then rang, rejected where carrier, network or callee did not take it.",
+        &["step", "outcome"],
+    )
+}
+
+fn codes(metrics: &Metrics) -> IntCounterVec {
+    metrics.counter(
+        "mfa_codes_total",
+        "Codes that people typed into portals: right, wrong, replayed (right but taken before), locked_out, no_device, late where none was awaited, unknown without a challenge.",
+        &["result"],
+    )
 }
 
 /// What is known of the caller ID of an attempt, in the words of its metric.

@@ -41,6 +41,7 @@ fn read_owed(body: &[u8]) -> Result<ChallengeKey, Verdict> {
             | Message::TestEnded(owed) => Ok(owed.key()),
             other @ (Message::ChallengeRequested(_)
             | Message::CancelRequested(_)
+            | Message::CodeEntered(_)
             | Message::ResendRequested(_)
             | Message::ChallengeResolved(_)
             | Message::ChallengeRefused(_)

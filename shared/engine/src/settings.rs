@@ -18,6 +18,11 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// The most challenges that one look takes up at once.
     pub sweep_batch: usize,
+    /// Challenges with a wrong one-time code, since the last right one, after which a user's codes are locked.
+    pub lockout_challenges: u16,
+    /// For how long they are locked.
+    #[serde(with = "fleet_settings::duration")]
+    pub lockout_time: Duration,
 }
 
 impl Settings {
@@ -39,6 +44,12 @@ impl Settings {
         }
         if !(1..=10_000).contains(&self.sweep_batch) {
             return Err(NotAllowed::new("engine.sweep_batch", "1 to 10000"));
+        }
+        if !(1..=33).contains(&self.lockout_challenges) {
+            return Err(NotAllowed::new("engine.lockout_challenges", "1 to 33"));
+        }
+        if !(Duration::from_mins(1)..=Duration::from_hours(24)).contains(&self.lockout_time) {
+            return Err(NotAllowed::new("engine.lockout_time", "1m to 24h"));
         }
         Ok(())
     }

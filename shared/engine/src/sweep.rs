@@ -338,6 +338,7 @@ const fn needs_look(state: AttemptState) -> bool {
         | AttemptState::Pushed
         | AttemptState::PushFailed
         | AttemptState::Opened
+        | AttemptState::AwaitingCode
         | AttemptState::Superseded
         | AttemptState::Ended => false,
     }

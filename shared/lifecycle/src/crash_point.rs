@@ -30,6 +30,8 @@ pub enum CrashPoint {
     Swept,
     /// The stop was asked for, and consuming has ended; what was taken is not finished.
     Draining,
+    /// The try of a one-time code is stored; what the code is is not.
+    CodeTried,
     /// A message about an enrollment was delivered; nothing of it is stored.
     EnrollmentDelivered,
     /// The request is stored; neither its test nor its change has begun.
@@ -79,7 +81,7 @@ impl CrashPoint {
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::OF_CHALLENGES.into_iter().chain(Self::OF_ENROLLMENTS)
+        Self::OF_CHALLENGES.into_iter().chain(Self::OF_ENROLLMENTS).chain([Self::CodeTried])
     }
 
     /// Its name, such as `c4-posting`.
@@ -97,6 +99,7 @@ impl CrashPoint {
             Self::Told => "c10-told",
             Self::Swept => "c11-swept",
             Self::Draining => "c12-draining",
+            Self::CodeTried => "t1-tried",
             Self::EnrollmentDelivered => "e1-delivered",
             Self::EnrollmentOpened => "e2-opened",
             Self::TestBegun => "e3-test-begun",

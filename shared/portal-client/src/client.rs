@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fleet_broker::{Broker, Publisher};
-use fleet_contracts::Outcome;
+use fleet_contracts::{OneTimeCode, Outcome};
 use fleet_domain::{ChallengeId, ChallengeResult, PortalName, UserId};
 use fleet_lifecycle::{Clock, Context, Stop, Tasks};
 use fleet_outcomes::Watcher;
@@ -73,6 +73,13 @@ impl PortalClient {
     pub async fn cancel(&self, id: ChallengeId) -> Result<(), Error> {
         let message = draft::cancel(self.portal(), id, self.clock.now()).map_err(Error::Invalid)?;
         self.publisher.publish(message).await.map_err(Error::NotConfirmed)
+    }
+
+    /// Hands on a code that the person has typed, and returns once RabbitMQ has stored it. Each call is a try; what came of it is
+    /// in the outcome: its end, or one more of `wrong_codes` in its last attempt.
+    pub async fn enter_code(&self, id: ChallengeId, code: &OneTimeCode) -> Result<(), Error> {
+        let message = draft::code(self.portal(), (id, code.clone()), self.clock.now());
+        self.publisher.publish(message.map_err(Error::Invalid)?).await.map_err(Error::NotConfirmed)
     }
 
     /// Has the challenge's push sent once more, and returns once RabbitMQ has stored that. A challenge has one re-send;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fleet_broker::{Exchange, Message};
-use fleet_contracts::{ChallengeRequest, Event, Invalid, NumberMatch, WorkflowStep};
+use fleet_contracts::{
+    ChallengeRequest, CodeEntered, Event, Invalid, NumberMatch, OneTimeCode, WorkflowStep,
+};
 use fleet_domain::{ChallengeId, Channel, Context, PortalName, Target, Timestamp, UserId};
 use fleet_keys::random_bytes;
 
@@ -117,6 +119,17 @@ pub(crate) fn cancel(portal: &PortalName, id: ChallengeId, now: Timestamp) -> Re
     request("control.cancel", &Event::new(format!("{id}/cancel"), &source(portal), now, message))
 }
 
+/// The message that brings a code: a new try each time.
+pub(crate) fn code(
+    portal: &PortalName,
+    (id, code): (ChallengeId, OneTimeCode),
+    now: Timestamp,
+) -> Result<Message, Invalid> {
+    let event_id = format!("{id}/code/{:016x}", u64::from_le_bytes(random_bytes()));
+    let message = fleet_contracts::Message::CodeEntered(CodeEntered { challenge_id: id, code });
+    request("challenge.code", &Event::new(event_id, &source(portal), now, message))
+}
+
 /// The message that has a push sent once more.
 pub(crate) fn resend(portal: &PortalName, id: ChallengeId, now: Timestamp) -> Result<Message, Invalid> {
     let resend = fleet_contracts::ResendRequest { challenge_id: id };
@@ -168,9 +181,20 @@ mod tests {
             (draft(), "challenge.default"),
             (draft().by(Channel::Voice), "challenge.voice"),
             (draft().by(Channel::Push), "challenge.push"),
+            (draft().by(Channel::Totp), "challenge.totp"),
         ] {
             assert_eq!(draft.message(&portal()).unwrap().routing_key, key);
         }
+    }
+
+    #[test]
+    fn each_code_that_is_typed_is_a_message_of_its_own() {
+        let typed = OneTimeCode::parse_typed("492 039").unwrap();
+        let entered = || code(&portal(), (draft().id(), typed.clone()), Timestamp::default()).unwrap();
+        let (one, other) = (entered(), entered());
+        assert_eq!((one.routing_key.as_str(), one.mandatory), ("challenge.code", true));
+        assert_ne!(one.message_id, other.message_id);
+        assert!(!format!("{typed:?}").contains("492"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub use draft::Draft;
 pub use enrollment::{EnrollmentDraft, GivenPhone, SealedDraft};
 pub use error::Error;
 pub use fleet_broker::PublishError;
-pub use fleet_contracts::{EnrollmentOutcome, Invalid, NumberMatch, Outcome};
+pub use fleet_contracts::{EnrollmentOutcome, Invalid, NumberMatch, OneTimeCode, Outcome};
 pub use fleet_domain::{
     ChallengeId, ChallengeResult, Change, Channel, Context, DeviceId, EnrollmentReason, EnrollmentResult,
     EnrollmentState, Field, NextStep, Offer, PhoneKind, PhoneRole, PortalName, Progress, Reason, RequestId,

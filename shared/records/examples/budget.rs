@@ -107,10 +107,15 @@ fn accepted(clock: &Clock) -> anyhow::Result<Challenge> {
         blocked: false,
         has_pin: false,
         pin_locked_until: None,
+        totp_locked_until: None,
         bypass: false,
         opted_out: Vec::new(),
         phones: Vec::new(),
-        devices: vec![Device { id: DeviceId::from_uuid(uuid::Uuid::from_u128(1)), push_token: None }],
+        devices: vec![Device {
+            id: DeviceId::from_uuid(uuid::Uuid::from_u128(1)),
+            push_token: None,
+            has_totp: false,
+        }],
     };
     let ask = Ask {
         key: ChallengeKey {

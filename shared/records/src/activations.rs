@@ -180,7 +180,8 @@ pub(crate) async fn untested(connections: &Connections, id: DeviceId) -> Result<
     let rows = connections.read(UNTESTED, &[&id.uuid()]).await.map_err(|fault| fault.into_error(DOING))?;
     Ok(rows.first().map(|row| {
         let wrap = if row.get(1) { PushToken::fid } else { PushToken::new };
-        Device { id, push_token: row.get::<_, Option<String>>(0).map(wrap) }
+        // Only those of active devices are checked.
+        Device { id, push_token: row.get::<_, Option<String>>(0).map(wrap), has_totp: false }
     }))
 }
 

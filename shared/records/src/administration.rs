@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::connection::{Connections, Params, Session};
 use crate::enrolled::{ACTIVE, NewPhone, NewUser, code_of};
 use crate::error::{Error, Fault};
-use crate::phones;
+use crate::{phones, totp};
 
 /// Users that are stored by one transaction.
 const CHUNK: usize = 1000;
@@ -30,10 +30,10 @@ INSERT INTO phones (user_id, role, kind, verified, number_index, sealed, masked,
 SELECT * FROM unnest($1::text[], $2::int2[], $3::int2[], $4::bool[], $5::bytea[], $6::bytea[], $7::text[], $8::bool[])";
 const CLEAR_DEVICES: &str = "DELETE FROM devices WHERE user_id = ANY($1)";
 const PUT_DEVICES: &str = "
-INSERT INTO devices (id, user_id, alg, public_key, push_token, push_fid, state)
-SELECT id, user_id, alg, public_key, push_token, push_fid, $7
-FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[], $6::bool[])
-    AS d(id, user_id, alg, public_key, push_token, push_fid)";
+INSERT INTO devices (id, user_id, alg, public_key, push_token, push_fid, totp, state)
+SELECT id, user_id, alg, public_key, push_token, push_fid, totp, $8
+FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[], $6::bool[], $7::bytea[])
+    AS d(id, user_id, alg, public_key, push_token, push_fid, totp)";
 
 const RETIRE_TOKEN: &str = "
 WITH untested AS (UPDATE untested_devices SET push_token = NULL WHERE device = $1 AND push_token = $2)
@@ -72,7 +72,7 @@ pub(crate) async fn put_users(
     users: &[NewUser],
 ) -> Result<(), Error> {
     for chunk in users.chunks(CHUNK) {
-        let (phones, devices) = (PhoneColumns::of(keys, chunk), DeviceColumns::of(chunk));
+        let (phones, devices) = (PhoneColumns::of(keys, chunk), DeviceColumns::of(keys, chunk));
         let stored = async {
             let mut session = connections.durable().await?;
             session.begin("BEGIN").await?;
@@ -106,6 +106,7 @@ async fn put_chunk(
                 &devices.keys,
                 &devices.tokens,
                 &devices.fids,
+                &devices.totps,
                 &ACTIVE,
             ],
         ),
@@ -176,10 +177,11 @@ struct DeviceColumns<'a> {
     keys: Vec<&'a [u8]>,
     tokens: Vec<Option<&'a str>>,
     fids: Vec<bool>,
+    totps: Vec<Option<Vec<u8>>>,
 }
 
 impl<'a> DeviceColumns<'a> {
-    fn of(users: &'a [NewUser]) -> Self {
+    fn of(keys: &Keys, users: &'a [NewUser]) -> Self {
         let mut columns = Self::default();
         for (user, device) in
             users.iter().flat_map(|user| user.devices.iter().map(move |device| (user, device)))
@@ -190,6 +192,8 @@ impl<'a> DeviceColumns<'a> {
             columns.keys.push(&device.public_key);
             columns.tokens.push(device.push_token.as_ref().map(PushToken::reveal));
             columns.fids.push(device.push_token.as_ref().is_some_and(PushToken::is_fid));
+            let sealed = |secret| totp::seal(keys, (&user.id, device.id), secret);
+            columns.totps.push(device.totp.as_ref().map(sealed));
         }
         columns
     }

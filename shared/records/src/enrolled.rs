@@ -1,7 +1,7 @@
 //! Users, phones and devices as they are written, and a device as the gateway reads it.
 
 use fleet_domain::{Channel, DeviceId, Extension, PhoneKind, PhoneNumber, PhoneRole, PushToken, UserId};
-use fleet_keys::DeviceAlg;
+use fleet_keys::{DeviceAlg, TotpSecret};
 
 /// A user to be stored, in place of whatever was stored under the id.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct NewDevice {
     pub public_key: Vec<u8>,
     /// Where its pushes go.
     pub push_token: Option<PushToken>,
+    /// The secret of its one-time codes.
+    pub totp: Option<TotpSecret>,
 }
 
 /// A device as its answers are checked.

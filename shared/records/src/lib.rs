@@ -37,6 +37,7 @@ mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod told;
+mod totp;
 mod transition;
 mod upkeep;
 mod verification;

@@ -26,8 +26,9 @@ pub(crate) const CHALLENGES: &str = concat!(
 );
 pub(crate) const USERS: &str =
     "SELECT u.id, u.audience, u.method, u.blocked AND coalesce(u.blocked_until > fleet_now(), true),
-        u.pin IS NOT NULL, l.locked_until, b.user_id IS NOT NULL
+        u.pin IS NOT NULL, l.locked_until, b.user_id IS NOT NULL, t.locked_until
     FROM users u LEFT JOIN lockouts l ON l.user_id = u.id AND l.factor = 1
+    LEFT JOIN lockouts t ON t.user_id = u.id AND t.factor = 3
     LEFT JOIN bypasses b ON b.user_id = u.id AND b.used_at IS NULL AND b.until >= fleet_now()
     WHERE u.id = ANY($1)";
 pub(crate) const PHONES: &str =
@@ -35,7 +36,7 @@ pub(crate) const PHONES: &str =
         o.number_index IS NOT NULL
     FROM phones p LEFT JOIN opted_out o ON o.number_index = p.number_index
     WHERE p.user_id = ANY($1) ORDER BY p.user_id, p.role";
-const DEVICES_OF: &str = "SELECT user_id, id, push_token, push_fid FROM devices
+const DEVICES_OF: &str = "SELECT user_id, id, push_token, push_fid, totp IS NOT NULL FROM devices
     WHERE user_id = ANY($1) AND state = 1 ORDER BY user_id, id";
 pub(crate) const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)
     UNION ALL SELECT device, user_id, alg, public_key, 0::smallint FROM untested_devices WHERE device = ANY($1)";
@@ -131,7 +132,8 @@ impl Unit for LoadUsers {
             join(&mut found, row, |user, row| {
                 let wrap = if row.get(3) { PushToken::fid } else { PushToken::new };
                 let push_token = row.get::<_, Option<String>>(2).map(wrap);
-                user.devices.push(Device { id: DeviceId::from_uuid(row.get(1)), push_token });
+                let (id, has_totp) = (DeviceId::from_uuid(row.get(1)), row.get(4));
+                user.devices.push(Device { id, push_token, has_totp });
                 Ok(())
             });
         }
@@ -166,6 +168,7 @@ fn user_of(row: &Row) -> Result<User, Error> {
         blocked: row.get(3),
         has_pin: row.get(4),
         pin_locked_until: row.get::<_, Option<SqlTime>>(5).map(|time| time.0),
+        totp_locked_until: row.get::<_, Option<SqlTime>>(7).map(|time| time.0),
         bypass: row.get(6),
         opted_out: Vec::new(),
         phones: Vec::new(),

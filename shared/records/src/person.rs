@@ -116,7 +116,7 @@ pub(crate) const PARTS: [Part; 10] = [
         shown: &["factor", "wrong", "locked_until"],
         kept_back: &["user_id"],
         finish: |_, _, row| {
-            word(row, "factor", |code| (code == Factor::Pin.code()).then(|| Factor::Pin.as_str()));
+            word(row, "factor", |code| Some(Factor::from_code(code)?.as_str()));
             Ok(())
         },
         deleted: true,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_domain::{
-    Account, Challenge, ChallengeKey, Enrollment, Extension, Factor, Phone, PhoneKind, PhoneNumber,
+    Account, Challenge, ChallengeKey, DeviceId, Enrollment, Extension, Factor, Phone, PhoneKind, PhoneNumber,
     PhoneRole, Portal, PortalName, RequestKey, Timestamp, User, UserId,
 };
-use fleet_keys::{Keys, PinHash};
+use fleet_keys::{Keys, PinHash, TotpSecret};
 use fleet_lifecycle::{Clock, Context};
 use fleet_telemetry::{Metrics, Readiness};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -33,7 +33,7 @@ use crate::{
     Guess, GuessLimit, Imported, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier, Person, Place,
     Seal, Sealed, Settings, Slot, SlotAsk, Standing, Storage, Stored, StoredEnrollment, ToldCursor,
     Transition, Verification, account, administration, bulk, enrollments, erasure, history, migrations,
-    pacing, person, phones, pins, seals, standing, storage,
+    pacing, person, phones, pins, seals, standing, storage, totp,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -353,6 +353,19 @@ impl Records {
     pub async fn forget_wrong(&self, user: &UserId, factor: Factor) -> Result<(), Error> {
         let _place = self.beside("forgetting wrong answers").await?;
         pins::forget(&self.0.connections, user, factor).await
+    }
+
+    /// The secrets of one-time codes of the user's active devices.
+    pub async fn totp_secrets(&self, user: &UserId) -> Result<Vec<(DeviceId, TotpSecret)>, Error> {
+        let _place = self.beside("reading secrets of one-time codes").await?;
+        totp::secrets(&self.0.connections, &self.0.keys, user).await
+    }
+
+    /// Takes the device's code of this time step: of all who ask, only one gets `true`, and only if no code of this or a later
+    /// step was taken before.
+    pub async fn take_totp_step(&self, device: DeviceId, step: u64) -> Result<bool, Error> {
+        let _place = self.beside("taking a one-time code").await?;
+        totp::take(&self.0.connections, device, step).await
     }
 
     /// Blocks a user, until somebody lifts it where no time is given. `false` where there is no such user, or this

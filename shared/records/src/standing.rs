@@ -1,14 +1,16 @@
 //! Who may not be called or asked: blocked users, and numbers that opted out. Every change of either is an act, stored
 //! in the same statement with who did it and why.
 
-use fleet_domain::{ChallengeKey, Phone, PhoneNumber, Timestamp, UserId};
+use fleet_domain::{ChallengeKey, Factor, Phone, PhoneNumber, Timestamp, UserId};
 use fleet_keys::Keys;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::connection::{Connections, Params};
+use crate::enrolled::ACTIVE;
 use crate::error::Error;
 use crate::phones;
+use crate::pins::code;
 use crate::sql_time::SqlTime;
 
 /// The columns of an act that say who and why: `$2` reason, `$3` who, `$4` and `$5` the challenge. An operator is who the
@@ -73,8 +75,11 @@ const OPT_IN: &str = concat!(
 
 const STANDING: &str = "
 SELECT u.blocked AND coalesce(u.blocked_until > fleet_now(), true), u.blocked_until, u.pin IS NOT NULL, l.wrong,
-    CASE WHEN l.locked_until > fleet_now() THEN l.locked_until END
+    CASE WHEN l.locked_until > fleet_now() THEN l.locked_until END,
+    EXISTS (SELECT FROM devices d WHERE d.user_id = u.id AND d.state = $4 AND d.totp IS NOT NULL), t.wrong,
+    CASE WHEN t.locked_until > fleet_now() THEN t.locked_until END
 FROM users u LEFT JOIN lockouts l ON l.user_id = u.id AND l.factor = $2
+LEFT JOIN lockouts t ON t.user_id = u.id AND t.factor = $3
 WHERE u.id = $1";
 
 const ACTS: &str = "
@@ -140,6 +145,12 @@ pub struct Standing {
     pub wrong_calls: u32,
     /// Until when no PIN is taken.
     pub pin_locked_until: Option<Timestamp>,
+    /// Whether an active device makes one-time codes.
+    pub has_totp: bool,
+    /// Challenges with a wrong one-time code since the last right one.
+    pub wrong_codes: u32,
+    /// Until when no one-time code is taken.
+    pub totp_locked_until: Option<Timestamp>,
     /// What was done, oldest first.
     pub acts: Vec<Act>,
 }
@@ -222,18 +233,25 @@ async fn run(
 
 pub(crate) async fn standing(connections: &Connections, user: &UserId) -> Result<Option<Standing>, Error> {
     let doing = "reading where a user stands";
-    let factor = crate::pins::code(fleet_domain::Factor::Pin);
-    let rows = connections.read(STANDING, &[&user.as_str(), &factor]).await;
+    let (pin, totp) = (code(Factor::Pin), code(Factor::Totp));
+    let rows = connections.read(STANDING, &[&user.as_str(), &pin, &totp, &ACTIVE]).await;
     let rows = rows.map_err(|fault| fault.into_error(doing))?;
     let Some(row) = rows.first() else { return Ok(None) };
     let acts = connections.read(ACTS, &[&user.as_str()]).await.map_err(|fault| fault.into_error(doing))?;
     let blocked: bool = row.get(0);
+    let wrong = |column| {
+        let count = row.get::<_, Option<i32>>(column);
+        count.and_then(|wrong| u32::try_from(wrong).ok()).unwrap_or(0)
+    };
     Ok(Some(Standing {
         blocked,
         blocked_until: row.get::<_, Option<SqlTime>>(1).map(|time| time.0).filter(|_| blocked),
         has_pin: row.get(2),
-        wrong_calls: row.get::<_, Option<i32>>(3).and_then(|wrong| u32::try_from(wrong).ok()).unwrap_or(0),
+        wrong_calls: wrong(3),
         pin_locked_until: row.get::<_, Option<SqlTime>>(4).map(|time| time.0),
+        has_totp: row.get(5),
+        wrong_codes: wrong(6),
+        totp_locked_until: row.get::<_, Option<SqlTime>>(7).map(|time| time.0),
         acts: acts.iter().map(act_of).collect(),
     }))
 }

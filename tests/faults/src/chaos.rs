@@ -223,6 +223,7 @@ fn can_come_to(services: &[Service], point: CrashPoint) -> bool {
         | CrashPoint::Acked
         | CrashPoint::Swept
         | CrashPoint::Draining => worker,
+        CrashPoint::CodeTried => services.contains(&Service::Voice),
         CrashPoint::EnrollmentDelivered
         | CrashPoint::EnrollmentOpened
         | CrashPoint::TestBegun
@@ -239,6 +240,7 @@ const fn most_passes(point: CrashPoint) -> u32 {
     match point {
         CrashPoint::Swept
         | CrashPoint::Draining
+        | CrashPoint::CodeTried
         | CrashPoint::EnrollmentDelivered
         | CrashPoint::EnrollmentOpened
         | CrashPoint::TestBegun

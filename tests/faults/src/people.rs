@@ -105,6 +105,7 @@ pub(crate) fn device(index: usize) -> anyhow::Result<NewDevice> {
         alg: DeviceAlg::Es256,
         public_key: base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(key).context("a public key")?,
         push_token: Some(PushToken::new(push_token(index))),
+        totp: None,
     })
 }
 

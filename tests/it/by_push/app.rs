@@ -35,6 +35,7 @@ impl App {
             alg: DeviceAlg::Es256,
             public_key: self.key.public_key().as_ref().to_vec(),
             push_token: Some(PushToken::new(token.to_owned())),
+            totp: None,
         }
     }
 

@@ -51,6 +51,7 @@ fn user(index: u64, key: &[u8]) -> anyhow::Result<NewUser> {
         alg: DeviceAlg::Es256,
         public_key: key.to_vec(),
         push_token: Some(PushToken::new(format!("swarm-{index}"))),
+        totp: None,
     };
     Ok(NewUser {
         id: user_id(index)?,

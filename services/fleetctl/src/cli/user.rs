@@ -217,7 +217,7 @@ fn parse_change(text: &str) -> Result<Change, String> {
 }
 
 fn parse_channel(text: &str) -> Result<Channel, String> {
-    parse_word(text, &[Channel::Voice, Channel::Push], (Channel::parse, Channel::as_str))
+    parse_word(text, Channel::ALL, (Channel::parse, Channel::as_str))
 }
 
 fn parse_kind(text: &str) -> Result<PhoneKind, String> {

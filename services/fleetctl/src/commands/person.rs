@@ -156,8 +156,9 @@ fn step(step: &Step) -> Value {
         Step::Voice { phone, ring_s } => json!({
             "channel": "voice", "phone": phone.role.as_str(), "number": phone.masked, "rings_s": ring_s,
         }),
-        Step::Push { device, timeout_ms } => json!({
-            "channel": "push", "device": device.map(|device| device.to_string()), "timeout_ms": timeout_ms,
+        Step::Push { device, timeout_ms } | Step::Totp { device, timeout_ms } => json!({
+            "channel": step.channel().as_str(), "device": device.map(|device| device.to_string()),
+            "timeout_ms": timeout_ms,
         }),
     }
 }

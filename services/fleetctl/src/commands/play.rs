@@ -1,5 +1,6 @@
 //! `fleetctl play`: the scenarios of a file at the same time, shown live, then as tables held against what was expected.
 
+mod apps;
 mod stage;
 mod tables;
 
@@ -22,6 +23,7 @@ use crate::print::{Screen, Span};
 use crate::progress::Track;
 use crate::scenario::{Part, Scenario, Scenarios};
 use crate::settings::Sections;
+use apps::Apps;
 use stage::{End, Ended, Heard, Id, Stage, play};
 
 pub(super) async fn run(args: &PlayArgs, sections: &Sections, screen: &mut Screen) -> Result<Exit, Error> {
@@ -38,9 +40,13 @@ pub(super) async fn run(args: &PlayArgs, sections: &Sections, screen: &mut Scree
             clients.insert(scenario.portal.clone(), client);
         }
     }
+    let apps = Apps::at(args.apps.as_deref())?;
+    if apps.is_none() && scenarios.all.iter().any(needs_app) {
+        return Err(Error::NoApps);
+    }
     let began = Instant::now();
     let mut show = Show::new(&scenarios.all, screen, began);
-    let ends = show.run(&scenarios.all, (&clients, sections), parallel).await?;
+    let ends = show.run(&scenarios.all, (&clients, sections, apps.as_ref()), parallel).await?;
     let tracks = show.tracks;
     tables::conclude(&scenarios.all, &ends, &tracks, (screen, began.elapsed()))?;
     if scenarios.all.iter().zip(&ends).all(|(scenario, end)| is_met(scenario, end)) {
@@ -53,6 +59,11 @@ pub(super) async fn run(args: &PlayArgs, sections: &Sections, screen: &mut Scree
         return Err(error);
     }
     Ok(Exit::NotAsExpected)
+}
+
+/// Whether its person activates an app.
+fn needs_app(scenario: &Scenario) -> bool {
+    matches!(&scenario.part, Part::Change(wish) if wish.app.is_some())
 }
 
 /// Whether it has ended as expected.
@@ -91,7 +102,7 @@ impl<'a> Show<'a> {
     async fn run(
         &mut self,
         scenarios: &[Scenario],
-        (clients, sections): (&BTreeMap<PortalName, PortalClient>, &Sections),
+        (clients, sections, apps): (&BTreeMap<PortalName, PortalClient>, &Sections, Option<&Apps>),
         parallel: usize,
     ) -> Result<Vec<End>, Error> {
         let (tell, mut told) = unbounded_channel();
@@ -103,7 +114,7 @@ impl<'a> Show<'a> {
             let before = scenario.after.iter().filter_map(wait_for).collect();
             waits.push(wait);
             if let Some(client) = clients.get(&scenario.portal).cloned() {
-                plays.push(play(at, scenario, Stage { client, sections, before, over, tell: tell.clone() }));
+                plays.push(play(at, scenario, Stage { client, sections, apps, before, over, tell: tell.clone() }));
             }
         }
         let mut plays = stream::iter(plays).buffer_unordered(parallel.max(1));

@@ -37,6 +37,8 @@ const fn is_consumed(queue: Queue) -> bool {
         Queue::ChallengeVoice
         | Queue::ChallengePush
         | Queue::ChallengeDefault
+        | Queue::ChallengeTotp
+        | Queue::ChallengeCode
         | Queue::Control
         | Queue::VoiceDial
         | Queue::VoiceHangup

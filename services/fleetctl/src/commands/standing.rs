@@ -116,7 +116,15 @@ fn lines(user: &UserId, standing: &Standing) -> Vec<String> {
         }
         (true, Some(at)) => format!("a PIN is set, and locked {}", until(Some(at))),
     };
-    vec![blocked, pin]
+    let codes = match (standing.has_totp, standing.totp_locked_until) {
+        (false, _) => "no device makes one-time codes".to_owned(),
+        (true, None) => format!(
+            "a device makes one-time codes; challenges with a wrong one since the last right one: {}",
+            standing.wrong_codes
+        ),
+        (true, Some(at)) => format!("a device makes one-time codes; they are locked {}", until(Some(at))),
+    };
+    vec![blocked, pin, codes]
 }
 
 fn cells(act: &Act) -> Vec<Cell> {
@@ -141,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_users_standing_is_two_lines_and_a_table_of_acts() {
+    fn a_users_standing_is_three_lines_and_a_table_of_acts() {
         let at = Timestamp::from_micros(1_790_000_000_000_000);
         let act = Act {
             at,
@@ -157,6 +165,9 @@ mod tests {
             has_pin: true,
             wrong_calls: 5,
             pin_locked_until: Some(at.plus(Duration::from_mins(15))),
+            has_totp: true,
+            wrong_codes: 2,
+            totp_locked_until: None,
             acts: vec![act],
         };
         let alice = UserId::parse("alice").unwrap();
@@ -164,7 +175,8 @@ mod tests {
             lines(&alice, &standing),
             [
                 "alice is blocked until 2026-09-22T14:13:20Z",
-                "a PIN is set, and locked until 2026-09-21T14:28:20Z"
+                "a PIN is set, and locked until 2026-09-21T14:28:20Z",
+                "a device makes one-time codes; challenges with a wrong one since the last right one: 2"
             ]
         );
         let golden = "\

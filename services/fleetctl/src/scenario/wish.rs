@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use fleet_domain::{Change, Channel, PhoneKind};
-use fleet_portal_client::GivenPhone;
+use fleet_portal_client::{GivenPhone, NumberMatch};
 use serde::Deserialize;
 
 use super::{ExpectedChange, Part, Scenario};
@@ -27,6 +27,10 @@ pub(crate) struct Wish {
     pub(crate) operator: Option<(String, String)>,
     pub(crate) ticket: Option<String>,
     pub(crate) seconds: Option<u16>,
+    /// What the person's app does once it is activated, in the simulator's words.
+    pub(crate) app: Option<toml::Table>,
+    /// The digits on the portal's page in the test.
+    pub(crate) shows: Option<NumberMatch>,
     pub(crate) locale: Option<String>,
     pub(crate) expect: ExpectedChange,
 }
@@ -54,6 +58,9 @@ pub(super) struct With {
     reason: Option<String>,
     ticket: Option<String>,
     seconds: Option<u16>,
+    app: Option<toml::Table>,
+    #[serde(default, deserialize_with = "super::number")]
+    shows: Option<NumberMatch>,
 }
 
 /// The scenarios above, found by their titles.
@@ -69,7 +76,7 @@ impl Places<'_> {
         title.map(place).transpose()
     }
 
-    fn is_challenge(&self, place: usize) -> bool {
+    pub(super) fn is_challenge(&self, place: usize) -> bool {
         self.0.get(place).is_some_and(|scenario| matches!(scenario.part, Part::Challenge(_)))
     }
 }
@@ -108,6 +115,8 @@ impl With {
             operator,
             ticket: self.ticket,
             seconds: self.seconds,
+            app: self.app,
+            shows: self.shows,
             locale,
             expect,
         })

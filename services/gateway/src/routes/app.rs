@@ -268,6 +268,6 @@ fn is_asked(challenge: &Challenge, device: DeviceId, standing: DeviceStanding) -
         && begun.into_iter().any(|step| match step {
             Step::Push { device: None, .. } => standing == DeviceStanding::Active,
             Step::Push { device: Some(only), .. } => *only == device,
-            Step::Voice { .. } => false,
+            Step::Voice { .. } | Step::Totp { .. } => false,
         })
 }

@@ -104,6 +104,7 @@ impl Phone {
             alg: DeviceAlg::Es256,
             public_key: self.key.public_key().as_ref().to_vec(),
             push_token: None,
+            totp: None,
         }
     }
 }

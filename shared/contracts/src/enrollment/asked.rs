@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::parts::{Proof, Sealed};
 use crate::asked::NumberMatch;
-use crate::form::{Form, Label, Locale, OptionalText, StepChannel, Text, one_of};
+use crate::form::{Form, Label, Locale, OptionalText, Text, one_of};
 use crate::invalid::Fault;
 use crate::object::Object;
 
@@ -40,9 +40,9 @@ pub struct EnrollmentRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Text<ShortWords>")]
     pub audience: Option<String>,
-    /// The method: `voice` or `push`.
+    /// The method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Text<StepChannel>")]
+    #[schemars(with = "Text<Channel>")]
     pub method: Option<Channel>,
     /// Which phone; `primary` if absent, for `phone_test` `backup`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +190,7 @@ impl EnrollmentRequest {
             user_id: object.required("user_id")?,
             change,
             audience: object.optional::<ShortWords>("audience")?.map(|text| text.0),
-            method: object.optional::<StepChannel>("method")?.map(|method| method.0),
+            method: object.optional("method")?,
             phone: object.optional("phone")?,
             device: object.optional("device")?,
             sealed: object

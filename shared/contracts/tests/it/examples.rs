@@ -83,10 +83,15 @@ fn the_readme_shows_the_golden_examples() {
         .skip(1)
         .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
         .collect();
-    let golden =
-        ["challenge-request", "outcome-approved", "enrollment-request", "enrollment-outcome-waiting"]
-            .map(|name| documents::read(&format!("examples/{name}.json")))
-            .map(|text| serde_json::from_str::<Value>(&text).unwrap());
+    let golden = [
+        "challenge-request",
+        "outcome-approved",
+        "code-entered",
+        "enrollment-request",
+        "enrollment-outcome-waiting",
+    ]
+    .map(|name| documents::read(&format!("examples/{name}.json")))
+    .map(|text| serde_json::from_str::<Value>(&text).unwrap());
     assert_eq!(blocks, golden);
 }
 

@@ -46,7 +46,7 @@ fn of_challenges() -> Vec<List> {
     vec![
         ("event", "/properties/type", words!(EventType)),
         ("challenge-request", "/properties/purpose", words!(Purpose)),
-        ("challenge-request", "/properties/workflow/items/properties/channel", json!(["voice", "push"])),
+        ("challenge-request", "/properties/workflow/items/properties/channel", words!(Channel)),
         ("challenge-refused", "/properties/reason", words!(Refusal)),
         ("fraud-reported", "/properties/channel", words!(Channel)),
         ("outcome", "/properties/result", words!(ChallengeResult)),
@@ -69,9 +69,9 @@ fn of_challenges() -> Vec<List> {
 fn of_enrollments() -> Vec<List> {
     vec![
         ("enrollment-request", "/properties/change", words!(Change)),
-        ("enrollment-request", "/properties/method", json!(["voice", "push"])),
+        ("enrollment-request", "/properties/method", words!(Channel)),
         ("enrollment-request", "/properties/phone", words!(PhoneRole)),
-        ("enrollment-continue", "/properties/with", json!(["test", "answers", "cancel"])),
+        ("enrollment-continue", "/properties/with", json!(["test", "answers", "activation", "cancel"])),
         ("enrollment-refused", "/properties/reason", words!(Refusal)),
         ("enrollment-secrets", "/properties/phone/properties/kind", words!(PhoneKind)),
         ("enrollment-secrets", "/properties/backup/properties/kind", words!(PhoneKind)),

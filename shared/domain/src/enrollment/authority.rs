@@ -6,7 +6,7 @@ use super::words::{Authority, Change, EnrollmentReason};
 use crate::challenge::Challenge;
 use crate::ids::UserId;
 use crate::time::Timestamp;
-use crate::words::{ChallengeResult, Channel, PhoneRole, Purpose, Reason};
+use crate::words::{ChallengeResult, PhoneRole, Purpose, Reason};
 use core::time::Duration;
 
 /// What a request showed as its proof, as it was found out to be.
@@ -151,13 +151,5 @@ pub fn allows_recovery(challenge: &Challenge, user: &UserId, within: Duration, n
         | Reason::Superseded
         | Reason::Revoked
         | Reason::CallerCanceled => false,
-    }
-}
-
-/// Whether a method can be chosen: a one-time code by time has nothing to be tested with yet.
-pub(super) const fn is_method(channel: Channel) -> bool {
-    match channel {
-        Channel::Voice | Channel::Push => true,
-        Channel::Totp => false,
     }
 }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::activation::ACTIVATION;
-use super::authority::{Shown, authority, is_method};
+use super::authority::{Shown, authority};
 use super::request::{
     Account, Activation, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd,
     EnrollmentLive, EnrollmentRequest, Flaw, Patch, Seen, StandingChange, Test, TestPlan,
@@ -286,7 +286,7 @@ fn by_method(
     user: Option<&User>,
     (portal, authority): (&Portal, Authority),
 ) -> Result<Plan, Flaw> {
-    if !portal.policy.channels.contains(&method) || !is_method(method) {
+    if !portal.policy.channels.contains(&method) {
         let rule = "is not among the methods of this portal";
         return Err(Flaw::new(EnrollmentReason::NotPermitted, "data.method", rule));
     }
@@ -300,6 +300,10 @@ fn by_method(
             return Ok(Plan { patch, test: Some(test), missing: None });
         }
         return Ok(activation(patch));
+    }
+    if method == Channel::Totp {
+        patch.phones.extend(given.map(|phone| Phone { verified: false, ..phone }));
+        return Ok(Plan { test: Some(code_test(patch.pin.as_ref(), user)?), patch, missing: None });
     }
     let stored = user.and_then(|user| user.phones.iter().find(|phone| phone.role == PhoneRole::Primary));
     let phone = given.clone().or_else(|| stored.map(|phone| Phone { verified: true, ..phone.clone() }));
@@ -451,6 +455,19 @@ fn call_test(
 
 fn push_test(pin: Option<String>) -> TestPlan {
     TestPlan { step: Step::Push { device: None, timeout_ms: None }, mode: CallMode::Key, pin }
+}
+
+/// The secret of the codes came with the device, so a device is there before its codes are the method.
+fn code_test(pin: Option<&String>, user: Option<&User>) -> Result<TestPlan, Flaw> {
+    if !user.is_some_and(|user| user.has_totp(None)) {
+        let rule = "needs a device that makes one-time codes: activate an app first, by the method push";
+        return Err(Flaw::new(EnrollmentReason::DeviceUnknown, "data.method", rule));
+    }
+    if pin.is_some() {
+        let rule = "must be absent: a one-time code does not test a PIN";
+        return Err(Flaw::new(EnrollmentReason::PinNotAllowed, "data.sealed.pin", rule));
+    }
+    Ok(TestPlan { step: Step::Totp { device: None, timeout_ms: None }, mode: CallMode::Key, pin: None })
 }
 
 /// A test is asked what a sign-in is asked.

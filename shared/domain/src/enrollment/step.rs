@@ -11,6 +11,7 @@ use crate::ids::{ChallengeId, ChallengeKey};
 use crate::open::COLLECT;
 use crate::portal::Portal;
 use crate::request::{Context, Request, Step};
+use crate::step::await_code;
 use crate::time::Timestamp;
 use crate::words::{ChallengeResult, Purpose, Reason};
 
@@ -272,5 +273,7 @@ pub fn test_challenge(enrollment: &Enrollment, portal: &Portal, now: Timestamp) 
         skipped: alloc::vec::Vec::new(),
     };
     let key = ChallengeKey { id: test.id, portal: enrollment.key.portal.clone() };
-    Some(Challenge { key, version: 1, request: Arc::new(asked), live: Live::default() })
+    let mut challenge = Challenge { key, version: 1, request: Arc::new(asked), live: Live::default() };
+    await_code(&mut challenge, now);
+    Some(challenge)
 }

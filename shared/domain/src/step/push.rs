@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use super::resend::{PROMPTS_MOST, prompts, resend, resend_asked, unreached};
-use super::{Refused, begin, end_attempt, end_with, find, has_next_step};
+use super::{Refused, begin, end_attempt, end_with, find, has_next_step, step_timeout};
 use crate::attempt::{Attempt, Resend};
 use crate::challenge::Challenge;
 use crate::event::{Decision, Event};
@@ -53,6 +53,8 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         | Event::Keyed { .. }
         | Event::PinKeyed { .. }
         | Event::PinJudged { .. }
+        | Event::CodeEntered { .. }
+        | Event::CodeJudged { .. }
         | Event::CallEnded { .. }
         | Event::StillAlive { .. }
         | Event::Unfound { .. }
@@ -94,7 +96,8 @@ fn sending(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
         | AttemptState::Placed
         | AttemptState::Ringing
         | AttemptState::Answered
-        | AttemptState::AwaitingInput => Err(Refused::OutOfPlace),
+        | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode => Err(Refused::OutOfPlace),
     }
 }
 
@@ -153,16 +156,6 @@ fn withdrawn(next: &mut Challenge) -> Result<(), Refused> {
     refused
 }
 
-/// The time after which the next step follows; `None` when there is no next step to go on to.
-fn step_timeout(next: &Challenge, now: Timestamp) -> Option<Duration> {
-    match next.current_step() {
-        Some(Step::Push { timeout_ms: Some(timeout), .. }) if has_next_step(next, now) => {
-            Some(Duration::from_millis(u64::from(*timeout)))
-        }
-        Some(Step::Push { .. } | Step::Voice { .. }) | None => None,
-    }
-}
-
 /// No device took the push. With no next step the challenge stays open, since the app's own list still
 /// shows it; but not when the app is gone from every device.
 pub(super) fn failed(
@@ -204,6 +197,7 @@ fn opened(next: &mut Challenge, now: Timestamp) -> Result<(), Refused> {
         | AttemptState::Ringing
         | AttemptState::Answered
         | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode
         | AttemptState::Superseded
         | AttemptState::Ended => Err(Refused::OutOfPlace),
     }
@@ -248,6 +242,6 @@ fn decided(
 fn may_decide(next: &Challenge, device: DeviceId) -> bool {
     next.request.steps.iter().take(usize::from(next.live.step) + 1).any(|step| match step {
         Step::Push { device: only, .. } => only.is_none_or(|only| only == device),
-        Step::Voice { .. } => false,
+        Step::Voice { .. } | Step::Totp { .. } => false,
     })
 }

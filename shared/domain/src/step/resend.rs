@@ -38,7 +38,8 @@ pub(super) fn resend(next: &mut Challenge, number: u8, now: Timestamp) -> Result
         | AttemptState::Placed
         | AttemptState::Ringing
         | AttemptState::Answered
-        | AttemptState::AwaitingInput => return Err(Refused::OutOfPlace),
+        | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode => return Err(Refused::OutOfPlace),
     }
     if !is_left {
         return Err(Refused::Unchanged);
@@ -62,7 +63,7 @@ pub fn has_resend_left(next: &Challenge, number: u8) -> bool {
 pub(super) fn prompts(next: &Challenge, step: u8) -> u8 {
     let device = |step: u8| match next.request.steps.get(usize::from(step)) {
         Some(Step::Push { device, .. }) => *device,
-        Some(Step::Voice { .. }) | None => None,
+        Some(Step::Voice { .. } | Step::Totp { .. }) | None => None,
     };
     let here = device(step);
     let shares_a_device = |attempt: &&Attempt| {
@@ -95,6 +96,7 @@ pub(super) fn resend_asked(next: &mut Challenge, now: Timestamp) -> Result<(), R
         | AttemptState::Ringing
         | AttemptState::Answered
         | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode
         | AttemptState::Superseded
         | AttemptState::Ended => return Err(Refused::OutOfPlace),
     }
@@ -154,7 +156,8 @@ pub(super) fn unreached(
         | AttemptState::Placed
         | AttemptState::Ringing
         | AttemptState::Answered
-        | AttemptState::AwaitingInput => return Err(Refused::OutOfPlace),
+        | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode => return Err(Refused::OutOfPlace),
     }
     attempt.resend = Some(resend);
     Ok(())

@@ -54,7 +54,9 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
             known.check_at = Some(now.plus(*check_after));
             Ok(())
         }
-        Event::Send { .. }
+        Event::CodeEntered { .. }
+        | Event::CodeJudged { .. }
+        | Event::Send { .. }
         | Event::Resend { .. }
         | Event::ResendAsked
         | Event::Pushed { .. }
@@ -137,6 +139,7 @@ fn unplaced(next: &mut Challenge, number: u8) -> Result<&mut Attempt, Refused> {
         | AttemptState::Ringing
         | AttemptState::Answered
         | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode
         | AttemptState::Sending
         | AttemptState::Pushed
         | AttemptState::PushFailed
@@ -342,6 +345,7 @@ fn unfound(
         | AttemptState::Ringing
         | AttemptState::Answered
         | AttemptState::AwaitingInput
+        | AttemptState::AwaitingCode
         | AttemptState::Reserved
         | AttemptState::Sending
         | AttemptState::Pushed

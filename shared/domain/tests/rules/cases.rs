@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::pushes;
 use fleet_domain::{
-    Ask, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Command, Context, Device,
-    DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy, Portal, PortalName,
-    Purpose, Reason, Target, Timestamp, User, UserId, UserVerification, open, step,
+    Ask, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, CodeVerdict, Command,
+    Context, Device, DeviceId, Entry, Event, Phone, PhoneKind, PhoneRole, PinRule, PinVerdict, Policy,
+    Portal, PortalName, Purpose, Reason, Target, Timestamp, User, UserId, UserVerification, open, step,
 };
 
 /// Seconds from the start of a test's time to the deadline of its challenge.
@@ -46,10 +46,11 @@ pub(crate) fn user() -> User {
         blocked: false,
         has_pin: true,
         pin_locked_until: None,
+        totp_locked_until: None,
         bypass: false,
         opted_out: Vec::new(),
         phones: vec![phone(PhoneRole::Primary), phone(PhoneRole::Backup)],
-        devices: vec![Device { id: device(), push_token: None }],
+        devices: vec![Device { id: device(), push_token: None, has_totp: true }],
     }
 }
 
@@ -58,7 +59,11 @@ pub(crate) fn portal() -> Portal {
         name: PortalName::parse("operations").unwrap(),
         title: "Operations Portal".into(),
         audiences: vec!["staff".into()],
-        policy: Policy { approve_only: true, ..Policy::default() },
+        policy: Policy {
+            approve_only: true,
+            channels: vec![Channel::Voice, Channel::Push, Channel::Totp],
+            ..Policy::default()
+        },
     }
 }
 
@@ -180,6 +185,7 @@ pub(crate) fn states() -> Vec<(&'static str, Challenge)> {
         again_after: Some(Duration::from_secs(15)),
     };
     let mut states = dialogues(&[dial(), placed(0), prompted()]);
+    states.extend(waits_for_codes(&[dial(), placed(0), ended(Some(Reason::NoAnswer))]));
     states.extend(with_another_caller_id(&[placed(0), ringing(), prompted()]));
     states.extend([
         ("voice queued", voice.clone()),
@@ -209,6 +215,37 @@ pub(crate) fn demanding() -> Challenge {
     let mut portal = portal();
     portal.policy.user_verification = UserVerification::Any;
     open(&ask(&[Channel::Push], false), Some(&user()), &portal, at(0)).unwrap()
+}
+
+/// A code was typed: the first try of the attempt, or another one.
+pub(crate) fn code_entered(attempt: u8, id: u8) -> Event {
+    Event::CodeEntered { attempt, id: [id; 16] }
+}
+
+pub(crate) fn code_judged(attempt: u8, id: u8, verdict: CodeVerdict) -> Event {
+    Event::CodeJudged { attempt, id: [id; 16], verdict }
+}
+
+/// Waits for a code, before and after one was typed.
+fn waits_for_codes(unreached: &[Event]) -> Vec<(&'static str, Challenge)> {
+    let code = opened(&[Channel::Totp], false);
+    let code_then_voice = opened(&[Channel::Totp, Channel::Voice], false);
+    let voice_then_code = opened(&[Channel::Voice, Channel::Totp], false);
+    let wrong = |id| [code_entered(1, id), code_judged(1, id, CodeVerdict::Wrong)];
+    let two_wrong = [wrong(7), wrong(8)].concat();
+    let last = [&two_wrong[..], &[code_entered(1, 1)]].concat();
+    vec![
+        ("code awaited", code.clone()),
+        ("code being compared", steps(&code, &[code_entered(1, 1)])),
+        ("two codes being compared", steps(&code, &[code_entered(1, 1), code_entered(1, 2)])),
+        ("code wrong twice", steps(&code, &two_wrong)),
+        ("last code being compared", steps(&code, &last)),
+        ("code awaited, voice may follow", code_then_voice.clone()),
+        ("code wrong, voice follows no more", steps(&code_then_voice, &wrong(7))),
+        ("voice placed, a code may follow", steps(&voice_then_code, &unreached[..2])),
+        ("voice failed, code awaited", steps(&voice_then_code, unreached)),
+        ("code right", steps(&code, &[code_entered(1, 1), code_judged(1, 1, CodeVerdict::Right(device()))])),
+    ]
 }
 
 /// Calls that lead to another one, should their caller ID be rejected.
@@ -261,6 +298,7 @@ fn dialogues(prompted: &[Event]) -> Vec<(&'static str, Challenge)> {
 pub(crate) fn events() -> Vec<(&'static str, Event)> {
     let mut events = of_calls();
     events.extend(pushes::events());
+    events.extend(of_codes());
     events.extend([
         ("dial from another number", dial_from("+19195550199", true)),
         ("caller ID refused", caller_id_refused(1)),
@@ -334,5 +372,15 @@ fn of_calls() -> Vec<(&'static str, Event)> {
         ("not found", Event::Unfound { attempt, check_after: second }),
         ("lost", Event::Lost { attempt }),
         ("hang-up sent", Event::HangUpSent { attempt, check_after: second }),
+    ]
+}
+
+fn of_codes() -> Vec<(&'static str, Event)> {
+    vec![
+        ("code entered", code_entered(1, 1)),
+        ("code right", code_judged(1, 1, CodeVerdict::Right(device()))),
+        ("code wrong", code_judged(1, 1, CodeVerdict::Wrong)),
+        ("codes locked out", code_judged(1, 1, CodeVerdict::LockedOut)),
+        ("no device with codes", code_judged(1, 1, CodeVerdict::NoDevice)),
     ]
 }

@@ -3,5 +3,6 @@
 mod authority;
 mod cases;
 mod histories;
+mod methods;
 mod proofs;
 mod states;

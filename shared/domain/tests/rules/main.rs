@@ -4,6 +4,7 @@
 mod again;
 mod caller_ids;
 mod cases;
+mod codes;
 mod enrollment;
 mod erased;
 mod golden;

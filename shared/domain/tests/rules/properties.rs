@@ -8,12 +8,15 @@ use fleet_domain::{
 use proptest::prelude::*;
 
 fn a_challenge() -> impl Strategy<Value = Challenge> {
-    let flows: [&[Channel]; 5] = [
+    let flows: [&[Channel]; 8] = [
         &[Channel::Voice],
         &[Channel::Push],
         &[Channel::Voice, Channel::Push],
         &[Channel::Push, Channel::Voice],
         &[Channel::Push, Channel::Voice, Channel::Push],
+        &[Channel::Totp],
+        &[Channel::Totp, Channel::Push],
+        &[Channel::Voice, Channel::Totp, Channel::Voice],
     ];
     (prop::sample::select(flows.to_vec()), any::<bool>(), any::<bool>()).prop_map(|(flow, number, pin)| {
         if pin { opened_with_pin(flow, number) } else { opened(flow, number) }
@@ -22,8 +25,8 @@ fn a_challenge() -> impl Strategy<Value = Challenge> {
 
 /// Events of any attempt, at times that go forward, past the deadline too.
 fn a_history() -> impl Strategy<Value = Vec<(Event, u64)>> {
-    let event =
-        (prop::sample::select(events()), 1..=3_u8).prop_map(|((_, event), attempt)| on(event, attempt));
+    let event = (prop::sample::select(events()), 1..=3_u8, 1..=4_u8)
+        .prop_map(|((_, event), attempt, try_)| with_try(on(event, attempt), try_));
     prop::collection::vec((event, 0..4_u64), 0..60)
 }
 
@@ -40,6 +43,8 @@ fn on(mut event: Event, number: u8) -> Event {
         | Event::Keyed { attempt, .. }
         | Event::PinKeyed { attempt, .. }
         | Event::PinJudged { attempt, .. }
+        | Event::CodeEntered { attempt, .. }
+        | Event::CodeJudged { attempt, .. }
         | Event::CallEnded { attempt, .. }
         | Event::StillAlive { attempt, .. }
         | Event::Unfound { attempt, .. }
@@ -61,6 +66,14 @@ fn on(mut event: Event, number: u8) -> Event {
         | Event::Halt { .. }
         | Event::Cancel
         | Event::Expire => {}
+    }
+    event
+}
+
+/// The same event about another code that was typed.
+fn with_try(mut event: Event, number: u8) -> Event {
+    if let Event::CodeEntered { id, .. } | Event::CodeJudged { id, .. } = &mut event {
+        *id = [number; 16];
     }
     event
 }
@@ -124,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn only_a_key_after_the_prompt_or_a_device_approves(start in a_challenge(), history in a_history()) {
+    fn only_a_key_after_the_prompt_a_code_with_a_try_or_a_device_approves(start in a_challenge(), history in a_history()) {
         let mut approving = None;
         let mut seconds = 0;
         let mut challenge = start;
@@ -142,6 +155,10 @@ proptest! {
             assert!(at(seconds) < before.request.answer_by);
             if let Event::Keyed { attempt, .. } | Event::PinJudged { attempt, .. } = event {
                 assert_eq!(before.attempt(attempt).unwrap().state, AttemptState::AwaitingInput);
+            } else if let Event::CodeJudged { attempt, id, .. } = event {
+                let attempt = before.attempt(attempt).unwrap();
+                assert_eq!(attempt.state, AttemptState::AwaitingCode);
+                assert!(attempt.codes.iter().flat_map(|codes| &codes.tries).any(|one| one.id == id));
             } else {
                 assert!(matches!(event, Event::Decided { .. }) && before.has_push(), "{event:?} approved");
             }
@@ -299,6 +316,23 @@ proptest! {
                 judged += 1;
             }
             assert!(judged <= taken);
+        });
+    }
+
+    #[test]
+    fn no_code_is_compared_without_a_try_and_after_a_wrong_one_no_other_step_follows(
+        start in a_challenge(), history in a_history(),
+    ) {
+        play(start, &history, |before, after| {
+            let entered = |c: &Challenge| -> usize {
+                c.live.attempts.iter().flat_map(|a| &a.codes).map(|codes| codes.tries.len()).sum()
+            };
+            if entered(after) > entered(before) {
+                assert_eq!((entered(after), after.live.tries), (entered(before) + 1, before.live.tries + 1));
+            }
+            assert!(entered(after) <= usize::from(fleet_domain::MAX_TRIES));
+            let typed = before.awaiting_code().filter(|attempt| attempt.codes.is_some());
+            assert!(typed.is_none() || after.live.step == before.live.step);
         });
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::cases::{ANSWER_BY_S, at, events, now_asked, states};
 use crate::golden::{compare, manifest};
-use fleet_domain::{AttemptState, Challenge, Event, Talk, step};
+use fleet_domain::{AttemptState, Challenge, Codes, Event, Talk, step};
 
 #[test]
 fn every_pair_of_state_and_event_does_what_the_table_says() {
@@ -85,7 +85,8 @@ fn describe(challenge: &Challenge) -> String {
             let rounds = if a.rounds > 0 { format!(" round {}", a.rounds) } else { String::new() };
             let talk = a.talk.map(talk_of).unwrap_or_default();
             let hang_up = if a.hang_up_sent { " hang-up sent" } else { "" };
-            format!("{}:{}{rounds}{talk}{hang_up}", a.channel, a.state)
+            let codes = a.codes.as_ref().map(codes_of).unwrap_or_default();
+            format!("{}:{}{rounds}{talk}{codes}{hang_up}", a.channel, a.state)
         })
         .collect();
     let end = challenge.live.end.as_ref().map_or_else(
@@ -100,6 +101,13 @@ fn describe(challenge: &Challenge) -> String {
     let tries =
         if challenge.live.tries > 0 { format!(" tries {}", challenge.live.tries) } else { String::new() };
     format!("{end} [{}]{tries}{owed}", attempts.join(" "))
+}
+
+fn codes_of(codes: &Codes) -> String {
+    let Codes { tries, counted } = codes;
+    let wrong = tries.iter().filter(|one| one.wrong).count();
+    let counted = if *counted { " counted" } else { "" };
+    format!(" codes {} wrong {wrong}{counted}", tries.len())
 }
 
 fn talk_of(talk: Talk) -> String {

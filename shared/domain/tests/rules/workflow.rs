@@ -23,6 +23,7 @@ fn way(challenge: &Challenge) -> Vec<(Channel, Option<PhoneRole>)> {
     let step = |step: &Step| match step {
         Step::Voice { phone, .. } => (Channel::Voice, Some(phone.role)),
         Step::Push { .. } => (Channel::Push, None),
+        Step::Totp { .. } => (Channel::Totp, None),
     };
     challenge.request.steps.iter().map(step).collect()
 }

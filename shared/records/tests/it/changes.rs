@@ -152,6 +152,7 @@ async fn devices_backup_block_and_lockouts_are_changed_as_asked_and_nothing_else
         alg: fleet_records::DeviceAlg::EdDsa,
         public_key: vec![2; 32],
         push_token: None,
+        totp: None,
     });
     new.phones.push(fleet_records::NewPhone { role: PhoneRole::Backup, ..ann().phones.remove(0) });
     records.put_user(&new).await.unwrap();

@@ -83,7 +83,13 @@ async fn a_device_is_loaded_with_its_key_and_a_revoked_one_is_not_active() {
     let process = Process::start(&scratch).await;
     let mut new = ann();
     let second = fleet_domain::DeviceId::parse("0192f6a0-0000-7000-8000-000000000002").unwrap();
-    let es256 = NewDevice { id: second, alg: DeviceAlg::Es256, public_key: vec![4; 65], push_token: None };
+    let es256 = NewDevice {
+        id: second,
+        alg: DeviceAlg::Es256,
+        public_key: vec![4; 65],
+        push_token: None,
+        totp: None,
+    };
     new.devices.push(es256);
     process.records.put_user(&new).await.unwrap();
     scratch.sql("UPDATE devices SET state = 2 WHERE alg = 1").await;

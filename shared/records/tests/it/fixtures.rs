@@ -146,6 +146,7 @@ pub(crate) fn ann() -> NewUser {
             alg: DeviceAlg::EdDsa,
             public_key: vec![1; 32],
             push_token: Some(PushToken::new("token-1".into())),
+            totp: None,
         }],
     }
 }
@@ -167,7 +168,7 @@ fn ann_as_loaded() -> User {
         masked: number().masked(),
         has_extension: false,
     };
-    let device = fleet_domain::Device { id: device_id(), push_token: None };
+    let device = fleet_domain::Device { id: device_id(), push_token: None, has_totp: false };
     User {
         id: UserId::parse("ann").unwrap(),
         audience: "staff".into(),
@@ -175,6 +176,7 @@ fn ann_as_loaded() -> User {
         blocked: false,
         has_pin: false,
         pin_locked_until: None,
+        totp_locked_until: None,
         bypass: false,
         opted_out: Vec::new(),
         phones: vec![phone],

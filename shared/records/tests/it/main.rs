@@ -14,3 +14,4 @@ mod processes;
 mod seals;
 mod standing;
 mod sweeps;
+mod totp;

@@ -56,7 +56,7 @@ fn again(letter: &Letter) -> Result<Message, Error> {
         (None, Some(happened)) => letter.again(Exchange::Events, format!("{portal}.{happened}")),
         (None, None) => {
             return Err(refused(
-                "is a request for a challenge, which is shown and never replayed: its portal publishes a new one, under \
+                "is of a challenge (a request for one, or a code), and never replayed: its portal publishes a new one, under \
                  a new challenge_id",
             ));
         }
@@ -79,6 +79,7 @@ const fn back_to(body: &Body) -> Option<Queue> {
         Body::SendOwed(_) => Some(Queue::PushSend),
         // A person would be asked, with nobody waiting for the answer; and the others are told to portals.
         Body::ChallengeRequested(_)
+        | Body::CodeEntered(_)
         | Body::ChallengeResolved(_)
         | Body::ChallengeRefused(_)
         | Body::FraudReported(_)

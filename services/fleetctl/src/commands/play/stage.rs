@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet_contracts::{EnrollmentOutcome, Outcome};
-use fleet_domain::{ChallengeId, EnrollmentResult, NextStep, RequestId, UserId};
+use fleet_domain::{ChallengeId, EnrollmentResult, NextStep, Progress, RequestId, Timestamp, UserId};
 use fleet_keys::EnrollmentPublicKey;
 use fleet_lifecycle::Clock;
 use fleet_portal_client::{EnrollmentDraft, PortalClient};
@@ -12,10 +12,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
+use super::apps::Apps;
 use super::standing;
 use crate::error::Error;
 use crate::portal::{self, client_error};
-use crate::scenario::{Challenge, Part, Scenario, Wish};
+use crate::scenario::{Challenge, Part, Scenario, TypedCode, Wish};
 use crate::settings::Sections;
 
 /// How long the outcome of a change is waited for whose time is not known yet.
@@ -61,6 +62,8 @@ impl Ended {
 pub(super) struct Stage<'a> {
     pub(super) client: PortalClient,
     pub(super) sections: &'a Sections,
+    /// Where people get the app.
+    pub(super) apps: Option<&'a Apps>,
     /// Those that must have ended, by their places. Each is closed when it has, and then has its id if it came to an outcome.
     pub(super) before: Vec<(usize, watch::Receiver<Option<Id>>)>,
     /// Closed, by being dropped, when this one has.
@@ -72,7 +75,7 @@ type Earlier = BTreeMap<usize, Id>;
 
 /// Plays one scenario.
 pub(super) async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (usize, End) {
-    let Stage { client, sections, before, over, tell } = stage;
+    let Stage { client, sections, apps, before, over, tell } = stage;
     let mut earlier = Earlier::new();
     for (place, mut before) in before {
         // An error is the news: its sender is gone.
@@ -83,8 +86,8 @@ pub(super) async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (u
     let tell = move |heard| drop(tell.send((at, heard)));
     tell(Heard::Begins);
     let end = match &scenario.part {
-        Part::Challenge(challenge) => challenged(challenge, (&client, sections), &tell).await,
-        Part::Change(wish) => changed((wish, &scenario.user), (&client, sections), &earlier, &tell).await,
+        Part::Challenge(challenge) => challenged(challenge, (&client, sections), &earlier, &tell).await,
+        Part::Change(wish) => changed((wish, &scenario.user), (&client, sections, apps), &earlier, &tell).await,
     };
     if let Ok(ended) = &end {
         over.send_replace(Some(ended.id()));
@@ -96,11 +99,17 @@ pub(super) async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (u
 async fn challenged(
     challenge: &Challenge,
     (client, sections): (&PortalClient, &Sections),
+    earlier: &Earlier,
     tell: &impl Fn(Heard),
 ) -> End {
     let draft = portal::draft(client, &challenge.ask);
     let come_so_far = Notify::new();
+    let (awaited, awaiting) = watch::channel(None);
     let heard = |outcome: &Outcome| {
+        if outcome.progress == Progress::AwaitingCode {
+            let wrong = outcome.attempts.last().and_then(|attempt| attempt.wrong_codes);
+            awaited.send_replace(Some(wrong.unwrap_or(0)));
+        }
         if challenge.block == Some(outcome.progress) {
             come_so_far.notify_one();
         }
@@ -108,23 +117,63 @@ async fn challenged(
     };
     let follow = portal::follow(client, &draft, challenge.ask.within, challenge.cancel, heard);
     tokio::pin!(follow);
-    let block = async {
+    let aside = async {
+        if let Some(code) = &challenge.code {
+            return type_codes((code, draft.id()), awaiting, client, earlier).await;
+        }
         come_so_far.notified().await;
-        standing::block_user(&challenge.ask.user, ("played", None), sections).await
+        standing::block_user(&challenge.ask.user, ("played", None), sections).await.map(drop)
     };
     let outcome = tokio::select! {
         end = &mut follow => end,
-        blocked = block => match blocked {
-            Ok(_) => follow.await,
+        done = aside => match done {
+            Ok(()) => follow.await,
             Err(error) => Err(error),
         },
     }?;
     Ok(Ended::Challenge(Box::new(portal::settle(client, outcome).await)))
 }
 
+/// Types a code as soon as one is awaited, and another one after each that was wrong.
+async fn type_codes(
+    (code, id): (&TypedCode, ChallengeId),
+    mut awaiting: watch::Receiver<Option<u8>>,
+    client: &PortalClient,
+    earlier: &Earlier,
+) -> Result<(), Error> {
+    let used_at = match code {
+        TypedCode::Used(_, place) => ended_at(earlier.get(place).copied(), client).await?,
+        TypedCode::Digits(_) | TypedCode::Right(_) | TypedCode::Wrong(_) => None,
+    };
+    let mut typed = 0;
+    // An error means that the challenge is followed no more.
+    while awaiting.changed().await.is_ok() {
+        let wrong = *awaiting.borrow_and_update();
+        if wrong == Some(typed) {
+            // A scenario whose code was to be used came to nothing: nothing is typed.
+            let Some(code) = code.at(seconds(Clock::system().now()), used_at) else { break };
+            portal::enter_code(client, id, &code).await?;
+            typed += 1;
+        }
+    }
+    Ok(())
+}
+
+/// When the challenge ended, in seconds since 1970.
+async fn ended_at(id: Option<Id>, client: &PortalClient) -> Result<Option<u64>, Error> {
+    let Some(Id::Challenge(id)) = id else { return Ok(None) };
+    let outcome = client.outcome(id).await.map_err(|error| client_error(&error))?;
+    let attempt = outcome.and_then(|outcome| outcome.attempts.into_iter().next_back());
+    Ok(attempt.and_then(|attempt| attempt.ended_at).map(seconds))
+}
+
+fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.as_secs()).unwrap_or(0)
+}
+
 async fn changed(
     (wish, user): (&Wish, &UserId),
-    (client, sections): (&PortalClient, &Sections),
+    (client, sections, apps): (&PortalClient, &Sections, Option<&Apps>),
     earlier: &Earlier,
     tell: &impl Fn(Heard),
 ) -> End {
@@ -145,7 +194,7 @@ async fn changed(
                     return Ok(Ended::Change(Box::new(outcome)));
                 }
                 deadline = Instant::now() + outcome.respond_by.since(Clock::system().now()) + MARGIN;
-                go_on((wish, user), &outcome, (client, &key)).await?;
+                go_on((wish, user), &outcome, (client, &key, apps)).await?;
             }
         }
         sleep(pause).await;
@@ -189,14 +238,21 @@ fn drafted((wish, user): (&Wish, &UserId), client: &PortalClient, earlier: &Earl
     if let Some(locale) = &wish.locale { draft.locale(locale) } else { draft }
 }
 
-/// What the portal does next: it gives the answers that are asked for, and calls off what nobody is reached for.
+/// What comes next: the person scans the code, the portal begins the test, gives the answers that are asked for, and calls off
+/// what nobody is reached for.
 async fn go_on(
     (wish, user): (&Wish, &UserId),
     outcome: &EnrollmentOutcome,
-    (client, key): (&PortalClient, &EnrollmentPublicKey),
+    (client, key, apps): (&PortalClient, &EnrollmentPublicKey, Option<&Apps>),
 ) -> Result<(), Error> {
     let id = outcome.request_id;
-    let sent = if outcome.next_step == Some(NextStep::AnswerQuestions) {
+    let qr = outcome.activation.as_ref().and_then(|activation| activation.qr.as_deref());
+    if let (Some(script), Some(qr), Some(apps)) = (&wish.app, qr, apps) {
+        return apps.activate(qr, script).await;
+    }
+    let sent = if outcome.next_step == Some(NextStep::BeginTest) {
+        client.test_again(id, wish.shows.clone()).await
+    } else if outcome.next_step == Some(NextStep::AnswerQuestions) {
         let asked = |question: &str| outcome.questions.iter().any(|asked| asked == question);
         let given: Vec<(&str, &str)> = wish
             .answers

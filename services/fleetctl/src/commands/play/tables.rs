@@ -215,7 +215,7 @@ mod tests {
             portal: PortalName::parse("operations").unwrap(),
             user,
             after: Vec::new(),
-            part: Part::Challenge(Box::new(Challenge { ask, cancel: None, block: None, expect })),
+            part: Part::Challenge(Box::new(Challenge { ask, cancel: None, block: None, code: None, expect })),
         }
     }
 

@@ -49,8 +49,10 @@ impl Gateway {
 
 fn waits_for(challenge: &Challenge, device: DeviceId, is_last: bool) -> bool {
     match challenge.current_step() {
-        Some(Step::Push { device: Some(only), .. }) => *only == device,
-        Some(Step::Push { device: None, .. }) => is_last,
+        Some(Step::Push { device: Some(only), .. } | Step::Totp { device: Some(only), .. }) => {
+            *only == device
+        }
+        Some(Step::Push { device: None, .. } | Step::Totp { device: None, .. }) => is_last,
         Some(Step::Voice { .. }) | None => false,
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const TIMES: [(&str, u64); 3] = [
     ("too late", WITHIN_S + 1),
 ];
 
-fn account(user: Option<User>) -> Account {
+pub(crate) fn account(user: Option<User>) -> Account {
     let questions = vec!["street".to_owned(), "teacher".into()];
     Account { user, questions, answers_locked_until: None, bypasses: 0, had_devices: false, apps: Vec::new() }
 }

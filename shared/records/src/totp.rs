@@ -1,0 +1,51 @@
+//! Secrets of one-time codes at rest, and the time steps of which a code was taken.
+//!
+//! A code is taken by one statement on the row of its device: whoever moves the row forward has it, and of any number of
+//! processes only one does. The row never moves back, so a code that is older than the latest one is never taken.
+
+use fleet_domain::{DeviceId, UserId};
+use fleet_keys::{Keys, TotpSecret};
+
+use crate::connection::{Connections, Params};
+use crate::enrolled::ACTIVE;
+use crate::error::Error;
+
+const SECRETS: &str = "SELECT id, totp FROM devices
+    WHERE user_id = $1 AND state = $2 AND totp IS NOT NULL ORDER BY id";
+/// A device that is revoked at this moment has no codes any more.
+const TAKE: &str =
+    "UPDATE devices SET totp_step = $2 WHERE id = $1 AND totp_step < $2 AND state = $3 RETURNING id";
+
+/// The secret as it is stored for this device of this user.
+pub(crate) fn seal(keys: &Keys, (user, device): (&UserId, DeviceId), secret: &TotpSecret) -> Vec<u8> {
+    keys.seal_totp(user.as_str(), device.uuid().as_bytes(), secret)
+}
+
+/// The secrets of the user's active devices. One that can't be opened is left out and reported: the other devices' codes
+/// still count.
+pub(crate) async fn secrets(
+    connections: &Connections,
+    keys: &Keys,
+    user: &UserId,
+) -> Result<Vec<(DeviceId, TotpSecret)>, Error> {
+    let rows = connections.read(SECRETS, &[&user.as_str(), &ACTIVE]).await;
+    let rows = rows.map_err(|fault| fault.into_error("reading secrets of one-time codes"))?;
+    let opened = rows.iter().filter_map(|row| {
+        let (device, sealed) = (DeviceId::from_uuid(row.get(0)), row.get::<_, Vec<u8>>(1));
+        match keys.open_totp(user.as_str(), device.uuid().as_bytes(), &sealed) {
+            Ok(secret) => Some((device, secret)),
+            Err(error) => {
+                tracing::error!(%device, %error, "a stored secret of one-time codes cannot be opened: the app must be activated anew");
+                None
+            }
+        }
+    });
+    Ok(opened.collect())
+}
+
+pub(crate) async fn take(connections: &Connections, device: DeviceId, step: u64) -> Result<bool, Error> {
+    let step = i64::try_from(step).unwrap_or(i64::MAX);
+    let params: Params<'_> = &[&device.uuid(), &step, &ACTIVE];
+    let taken = async { connections.durable().await?.query(TAKE, params).await };
+    taken.await.map(|rows| !rows.is_empty()).map_err(|fault| fault.into_error("taking a one-time code"))
+}
