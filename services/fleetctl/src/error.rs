@@ -160,7 +160,9 @@ impl Error {
         match self {
             Self::File { .. } | Self::Signature { .. } => Exit::Data,
             Self::NotFound { .. } => Exit::NotFound,
-            Self::Unavailable { .. } | Self::Forbidden { .. } | Self::AppNotActivated { .. } => Exit::Unavailable,
+            Self::Unavailable { .. } | Self::Forbidden { .. } | Self::AppNotActivated { .. } => {
+                Exit::Unavailable
+            }
             Self::Refused { .. } => Exit::Refused,
             Self::App(error) => app_exit(error),
             Self::Unconfirmed { .. } | Self::NotErased { .. } | Self::NoApps => Exit::Usage,

@@ -114,7 +114,11 @@ impl<'a> Show<'a> {
             let before = scenario.after.iter().filter_map(wait_for).collect();
             waits.push(wait);
             if let Some(client) = clients.get(&scenario.portal).cloned() {
-                plays.push(play(at, scenario, Stage { client, sections, apps, before, over, tell: tell.clone() }));
+                plays.push(play(
+                    at,
+                    scenario,
+                    Stage { client, sections, apps, before, over, tell: tell.clone() },
+                ));
             }
         }
         let mut plays = stream::iter(plays).buffer_unordered(parallel.max(1));

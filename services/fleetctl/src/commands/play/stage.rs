@@ -87,7 +87,9 @@ pub(super) async fn play(at: usize, scenario: &Scenario, stage: Stage<'_>) -> (u
     tell(Heard::Begins);
     let end = match &scenario.part {
         Part::Challenge(challenge) => challenged(challenge, (&client, sections), &earlier, &tell).await,
-        Part::Change(wish) => changed((wish, &scenario.user), (&client, sections, apps), &earlier, &tell).await,
+        Part::Change(wish) => {
+            changed((wish, &scenario.user), (&client, sections, apps), &earlier, &tell).await
+        }
     };
     if let Ok(ended) = &end {
         over.send_replace(Some(ended.id()));
