@@ -133,8 +133,8 @@ async fn an_app_that_gets_no_push_finds_its_challenge_by_asking() {
     assert_eq!(outcome.reason, Some(Reason::OkPush));
     assert_eq!(results(&world, &polls, 1).await, ["approved"]);
     // What tells the other device that it was answered asks nobody.
-    let pushes = world.facts("push").await;
-    let asking = pushes.iter().filter(|push| push["event"] == "challenge");
+    let facts = world.facts("push").await;
+    let asking = facts.iter().filter(|push| push["event"] == "challenge");
     let devices: Vec<Value> = asking.map(|push| push["device"].clone()).collect();
     assert_eq!(devices, [json!(pushed.id)], "the push went to the other device alone");
     assert!(fleet.stop().await);
