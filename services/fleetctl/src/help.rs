@@ -214,7 +214,7 @@ Exit codes:
 pub(crate) const CODE: &str = "\
 Examples:
   fleetctl code --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b 492039
-  fleetctl code --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b - < code.txt
+  fleetctl code --portal operations 0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b -
 
 What the person has typed into the portal, for a challenge that waits for a code (`fleetctl challenge --method totp`). Read from \
 standard input it stands neither in the shell's history nor in the list of processes. Each code is a try, of which a challenge \

@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn each_kind_of_code_is_what_it_is_called() {
         let secret = TotpSecret::from_bytes(&[7; 20]).unwrap();
-        let now = 1_790_000_010;
+        let now = 1_790_000_020;
         let step = |typed: TypedCode, used_at| {
             let code = typed.at(now, used_at).unwrap();
             secret.matching_step(code.reveal(), now)
