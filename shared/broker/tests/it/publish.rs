@@ -29,7 +29,7 @@ async fn a_message_arrives_as_it_was_published() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mandatory_message_that_no_queue_takes_is_an_error_and_an_event_is_not() {
     let fleet = Fleet::start().await;
-    let lost = Message { routing_key: "challenge.totp".into(), ..message(Queue::ChallengeVoice, "{}") };
+    let lost = Message { routing_key: "challenge.sms".into(), ..message(Queue::ChallengeVoice, "{}") };
     assert_eq!(fleet.publisher().publish(lost).await, Err(PublishError::Unroutable));
     let event = Message {
         exchange: Exchange::Events,

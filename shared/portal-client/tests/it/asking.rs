@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet_broker::{Broker, Delivery, Handler, Queue, Sender, Verdict};
 use fleet_contracts::{CancelRequest, Message, ResendRequest, parse};
 use fleet_domain::UserId;
-use fleet_portal_client::{Channel, Error, PublishError};
+use fleet_portal_client::Channel;
 use fleet_telemetry::{Metrics, Readiness};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -30,7 +30,7 @@ async fn requests_arrive_as_the_portals_own_and_are_the_same_when_sent_again() {
     let broker = Broker::start(&settings, &stage.context, &Metrics::new(), &readiness).unwrap();
     until(|| readiness.is_ready()).await;
     let (sender, mut received) = mpsc::unbounded_channel();
-    for queue in [Queue::ChallengePush, Queue::Control] {
+    for queue in [Queue::ChallengePush, Queue::ChallengeTotp, Queue::Control] {
         broker.consume(queue, 16, Receive(sender.clone()));
     }
 
@@ -60,9 +60,8 @@ async fn requests_arrive_as_the_portals_own_and_are_the_same_when_sent_again() {
     let resent = parse(&delivery.body).unwrap().event.message;
     assert_eq!(resent, Message::ResendRequested(ResendRequest { challenge_id: draft.id() }));
 
-    // No queue takes these, and the portal hears of it.
-    let untaken = stage.portal.draft(user).by(Channel::Totp);
-    let error = stage.portal.challenge(&untaken).await.unwrap_err();
-    assert!(matches!(error, Error::NotConfirmed(PublishError::Unroutable)), "{error:?}");
+    let by_code = stage.portal.draft(user).by(Channel::Totp);
+    assert_eq!(stage.portal.challenge(&by_code).await.unwrap(), by_code.id());
+    assert_eq!(timeout(PATIENCE, received.recv()).await.unwrap().unwrap().queue, Queue::ChallengeTotp);
     stage.end().await;
 }
