@@ -61,8 +61,10 @@ async fn p1_a_program_that_knows_the_protocol_alone_lists_opens_approves_and_den
         let challenge = listed(&device, id).await;
         assert!(challenge.number_match && challenge.require_user_verification == UserVerification::Off);
         device.opened(&challenge).await.unwrap();
-        let outcome = world.portal.outcome(id).await.unwrap().unwrap();
-        assert_eq!(outcome.progress, Progress::Opened);
+        until("the portal is told that it was opened", || async {
+            world.portal.outcome(id).await.unwrap().is_some_and(|told| told.progress == Progress::Opened)
+        })
+        .await;
         let decided = device.approve(&challenge, Some("47"), None).await.unwrap();
         assert_eq!((&*decided.result, &*decided.reason), ("approved", "ok_push"));
         assert_eq!(world.outcome(id).await.assurance, Some(Assurance::NumberMatch));
