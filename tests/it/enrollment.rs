@@ -113,7 +113,7 @@ impl World {
             .unwrap_or_else(|error| panic!("{id}: {error}"))
     }
 
-    /// The final outcome of a change that is asked for now.
+    /// Asks for a change and waits for its final outcome.
     pub(crate) async fn change_now(&self, draft: EnrollmentDraft) -> EnrollmentOutcome {
         let id = self.enroll(draft).await;
         self.changed(id).await

@@ -15,6 +15,7 @@ mod authority;
 mod open;
 mod policy;
 mod request;
+mod seen;
 mod step;
 mod words;
 
@@ -24,9 +25,10 @@ pub use open::open_enrollment;
 pub use policy::EnrollmentPolicy;
 pub use request::{
     Account, ActivatedDevice, Activation, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk,
-    EnrollmentEnd, EnrollmentLive, EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, Seen, SeenApp,
-    SeenPhone, StandingChange, StoredAnswer, Test, TestPlan, Wanted,
+    EnrollmentEnd, EnrollmentLive, EnrollmentRequest, Flaw, NewTest, OperatorCause, Patch, StandingChange,
+    StoredAnswer, Test, TestPlan, Wanted,
 };
+pub use seen::{Seen, SeenApp, SeenPhone};
 pub use step::{
     Answers, EnrollmentEffect, EnrollmentEvent, EnrollmentRefused, LEAST_TEST, MAX_TESTS, owed_enrollment,
     step_enrollment, test_challenge,

@@ -20,6 +20,7 @@ mod pin_rules;
 mod portal;
 mod questions;
 mod request;
+mod shown;
 mod step;
 mod time;
 mod user;
@@ -55,6 +56,7 @@ pub use questions::{
     QuestionsRule, SecurityQuestion,
 };
 pub use request::{Alternative, Ask, AskedStep, Context, Field, Request, Skipped, Step, Target};
+pub use shown::misleads;
 pub use step::{
     CALLBACK_CHECK, HANG_UP_CHECK, LEAST_STEP, MAX_ATTEMPTS, MAX_CALLER_IDS, MAX_TRIES, NETWORK_DECLINES,
     PUSH_ANSWER, Question, RESERVED_CHECK, Refused, UNFOUND_CHECK, UNKNOWN_CHECK, has_resend_left,

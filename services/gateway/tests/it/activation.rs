@@ -180,6 +180,7 @@ async fn an_activation_that_is_forged_misaddressed_stale_or_mistyped_is_refused_
         (json!({ "name": "" }), (400, "malformed")),
         (json!({ "name": "x".repeat(65) }), (400, "malformed")),
         (json!({ "name": "a\u{7}" }), (400, "malformed")),
+        (json!({ "name": "phone \u{202e}enohp" }), (400, "malformed")),
         (json!({ "platform": "windows" }), (400, "malformed")),
         (json!({ "push": { "token": "a", "fid": "b" } }), (400, "malformed")),
         (json!({ "push": {} }), (400, "malformed")),

@@ -20,7 +20,7 @@ impl<const MIN: usize, const MAX: usize> Form for Label<MIN, MAX> {
 
     fn parse(text: &str) -> Option<Self> {
         let fits = (MIN..=MAX).contains(&text.chars().count());
-        (fits && !text.chars().any(controls)).then(|| Self(text.to_owned()))
+        (fits && !text.chars().any(fleet_domain::misleads)).then(|| Self(text.to_owned()))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,12 +35,6 @@ impl<const MIN: usize, const MAX: usize> Form for Label<MIN, MAX> {
             "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$",
         })
     }
-}
-
-/// Control characters, line and paragraph separators, and the marks that turn the direction of text around:
-/// with those a sign-in could be shown to the person as something else than it is.
-fn controls(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The address from which the person signs in.

@@ -12,8 +12,9 @@ use super::activation::ACTIVATION;
 use super::authority::{Shown, authority};
 use super::request::{
     Account, Activation, COLLECT_ENROLLMENT, DevicesOut, Enrollment, EnrollmentAsk, EnrollmentEnd,
-    EnrollmentLive, EnrollmentRequest, Flaw, Patch, Seen, StandingChange, Test, TestPlan,
+    EnrollmentLive, EnrollmentRequest, Flaw, Patch, StandingChange, Test, TestPlan,
 };
+use super::seen::Seen;
 use super::words::{Authority, Change, EnrollmentReason, EnrollmentState, NextStep};
 use crate::open::{NotOpened, call_mode, check_created};
 use crate::portal::Portal;

@@ -29,8 +29,7 @@ pub(in crate::routes) async fn take(
 ) -> Result<Response, AppRefusal> {
     let body = jose_body(request, &gateway).await?;
     let jws = jose(&body)?;
-    let here = Here { url: gateway.engine.links().public_url(), now: gateway.engine.now() };
-    let asked = device_claims::activation(&jws, here)?;
+    let asked = device_claims::activation(&jws, Here::of(&gateway))?;
     if !jws.verify(asked.key.alg, &asked.key.public_key) {
         return Err(Unproved::Signature.into());
     }

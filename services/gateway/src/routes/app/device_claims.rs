@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fleet_domain::{DeviceId, PushToken, Timestamp, TypedCode};
+use fleet_domain::{DeviceId, PushToken, Timestamp, TypedCode, misleads};
 use fleet_keys::{DeviceKey, Jws};
 use fleet_records::ShownCode;
 use fleet_settings::{ExposeSecret, SecretString};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::AppRefusal;
 use super::claims::{Unproved, is_now, signer};
+use crate::gateway::Gateway;
 
 const ACTIVATION_TYPE: &str = "mfa-activation+jwt";
 const PUSH_ADDRESS_TYPE: &str = "mfa-push-address+jwt";
@@ -31,7 +32,12 @@ pub(super) struct Here<'a> {
     pub(super) now: Timestamp,
 }
 
-impl Here<'_> {
+impl<'a> Here<'a> {
+    /// For this gateway.
+    pub(super) fn of(gateway: &'a Gateway) -> Self {
+        Self { url: gateway.engine.links().public_url(), now: gateway.engine.now() }
+    }
+
     fn check(self, aud: &str, iat: i64) -> Result<(), Unproved> {
         if aud.trim_end_matches('/') != self.url {
             return Err(Unproved::OtherRequest);
@@ -83,10 +89,10 @@ pub(super) fn activation(jws: &Jws<'_>, here: Here<'_>) -> Result<Activation, Ap
     let claims: ActivationClaims<'_> = claims_of(jws)?;
     here.check(&claims.aud, claims.iat)?;
     let is_name = (1..=NAME_CHARACTERS_MAX).contains(&claims.name.chars().count())
-        && !claims.name.contains(char::is_control)
+        && !claims.name.contains(misleads)
         && !claims.name.trim().is_empty();
     if !is_name {
-        return Err(malformed("name must have 1 to 64 characters, without control characters"));
+        return Err(malformed("name must have 1 to 64 characters, none of which controls or turns text"));
     }
     if !matches!(&*claims.platform, "android" | "ios" | "other") {
         return Err(malformed("platform must be android, ios or other"));

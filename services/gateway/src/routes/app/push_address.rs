@@ -16,8 +16,7 @@ pub(in crate::routes) async fn take(
 ) -> Result<StatusCode, AppRefusal> {
     let body = jose_body(request, &gateway).await?;
     let jws = jose(&body)?;
-    let here = Here { url: gateway.engine.links().public_url(), now: gateway.engine.now() };
-    let address = device_claims::push_address(&jws, here)?;
+    let address = device_claims::push_address(&jws, Here::of(&gateway))?;
     let records = gateway.engine.records();
     proved(&jws, records.device(address.device).await?)?;
     if records.refresh_push_token(address.device, address.push.as_ref(), address.version).await? {

@@ -19,8 +19,7 @@ pub(in crate::routes) async fn take(
 ) -> Result<StatusCode, AppRefusal> {
     let body = jose_body(request, &gateway).await?;
     let jws = jose(&body)?;
-    let here = Here { url: gateway.engine.links().public_url(), now: gateway.engine.now() };
-    let device = device_claims::revocation(&jws, here)?;
+    let device = device_claims::revocation(&jws, Here::of(&gateway))?;
     let records = gateway.engine.records();
     proved(&jws, records.device(device).await?)?;
     if let Some(user) = records.revoke_device(device).await? {
