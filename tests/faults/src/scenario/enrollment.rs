@@ -39,7 +39,7 @@ struct Lane {
 /// Kinds that are worked on at once; what a portal may do, and whether it asks for PINs, is one policy.
 fn lanes(short: bool) -> Vec<Lane> {
     // Reading changes nothing, and ends in the commit that opens it.
-    // An activation waits for an app: it has tests of its own (`tests/it/activation.rs`).
+    // An activation waits for an app: it has tests of its own (`tests/it/enrollment/activation.rs`).
     let is_ours = |change: &Change| !matches!(change, Change::Read | Change::DeviceActivate);
     let wanted = |change: &Change| is_ours(change) && (!short || SHORT.contains(change));
     let size = if short { 1 } else { KINDS_OF_A_LANE };
