@@ -6,7 +6,7 @@ use fleet_domain::{
 };
 use fleet_engine::Error;
 use fleet_lifecycle::{CrashPoint, crash_point};
-use fleet_records::{ErrorClass, Stored, StoredEnrollment};
+use fleet_records::{CommittedEnrollment, ErrorClass, Stored, StoredEnrollment};
 
 use crate::worker::Worker;
 
@@ -37,23 +37,28 @@ impl Worker {
         mut known: Option<StoredEnrollment>,
         event: &EnrollmentEvent,
     ) -> Result<Stepped, Error> {
+        let mut event = event.clone();
         for _ in 0..TRIES {
             let stored = match known.take() {
                 Some(known) => known,
                 None => self.records().enrollment(key).await?.ok_or(Error::Unknown)?,
             };
-            let after = match step_enrollment(&stored.enrollment, event, self.now()?) {
+            let after = match step_enrollment(&stored.enrollment, &event, self.now()?) {
                 Ok(after) => after,
                 Err(_refused) => return Ok(Stepped::Unchanged(stored)),
             };
-            if self.records().commit_enrollment(&stored.enrollment, &after).await? {
-                if after.result() == EnrollmentResult::Done {
-                    crash_point(CrashPoint::ChangeStored);
+            match self.records().commit_enrollment(&stored.enrollment, &after).await? {
+                CommittedEnrollment::Stored => {
+                    if after.result() == EnrollmentResult::Done {
+                        crash_point(CrashPoint::ChangeStored);
+                    }
+                    self.metrics.stepped(&after);
+                    let stored = StoredEnrollment { enrollment: after, told: stored.told };
+                    self.tell_soon(stored.clone());
+                    return Ok(Stepped::Changed(stored));
                 }
-                self.metrics.stepped(&after);
-                let stored = StoredEnrollment { enrollment: after, told: stored.told };
-                self.tell_soon(stored.clone());
-                return Ok(Stepped::Changed(stored));
+                CommittedEnrollment::Contended => {}
+                CommittedEnrollment::Unfit(reason) => event = EnrollmentEvent::Refuse(reason),
             }
         }
         Err(Error::Contended(TRIES))

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fleet_domain::{Enrollment, EnrollmentEvent, Timestamp};
+use fleet_domain::{Authority, Enrollment, EnrollmentEvent, EnrollmentReason, Timestamp};
 use fleet_engine::Error;
 use fleet_lifecycle::Stop;
 use fleet_records::StoredEnrollment;
@@ -55,9 +55,17 @@ impl Worker {
 
     async fn take_up(&self, stored: StoredEnrollment, now: Timestamp) -> Result<(), Error> {
         let stored = self.carry_on(stored).await?;
-        if stored.enrollment.is_open() && stored.enrollment.request.respond_by < now {
-            let key = stored.enrollment.key.clone();
+        let (key, request) = (stored.enrollment.key.clone(), &stored.enrollment.request);
+        if !stored.enrollment.is_open() {
+            return Ok(());
+        }
+        if request.respond_by < now {
             self.step(&key, Some(stored), &EnrollmentEvent::Expire).await?;
+        } else if request.authority != Authority::Operator
+            && self.records().user(&request.user).await?.is_some_and(|user| user.blocked)
+        {
+            let blocked = EnrollmentEvent::Refuse(EnrollmentReason::LockedOut);
+            self.step(&key, Some(stored), &blocked).await?;
         }
         Ok(())
     }

@@ -1,13 +1,13 @@
 //! What all routes share.
 
-use fleet_domain::{Challenge, Effect, Policy, Portal, PortalName};
+use fleet_domain::{Challenge, Effect, Policy, Portal, PortalName, Timestamp};
 use fleet_engine::{Applied, Engine};
 use fleet_keys::constant_time_eq;
 use fleet_prompts::{Prompt, Utterance};
 use fleet_twilio::Profile;
 
 use crate::Settings;
-use crate::error::refused_label;
+use crate::error::{Setback, refused_label};
 use crate::metrics::GatewayMetrics;
 use crate::pins::Comparing;
 
@@ -21,6 +21,11 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// The time that decides; there is none until it was measured.
+    pub(crate) fn now(&self) -> Result<Timestamp, Setback> {
+        self.engine.records().now().map_err(|_not_measured| Setback::Unavailable)
+    }
+
     /// Whether the digits are those on the portal's page; `None` where it shows none.
     pub(crate) fn is_number(&self, challenge: &Challenge, digits: &str) -> Option<bool> {
         let expected = challenge.request.number_match?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use fleet_contracts::{self as contracts, FraudReported};
 use fleet_domain::{
-    Challenge, ChallengeKey, Channel, Command, End, Event, Portal, Reason, Step, Timestamp, UserId, owed,
+    Challenge, ChallengeKey, Channel, Command, End, Event, Portal, Purpose, Reason, Step, Timestamp, UserId,
+    owed,
 };
 use fleet_records::{Actor, Cause};
 
@@ -38,7 +39,10 @@ impl Engine {
         portal: &Portal,
     ) -> Result<(), Error> {
         let key = &challenge.key;
-        let days = u32::from(portal.policy.fraud_block_days);
+        let mut days = u32::from(portal.policy.fraud_block_days);
+        if !self.is_enrolled_what_answered(challenge, (user, end)).await? {
+            days = 0;
+        }
         let blocked_until = (days > 0).then(|| end.at.plus(DAY * days));
         let cause = Cause::person(key, "fraud reported");
         let channel = challenge.live.attempts.last().map_or(Channel::Voice, |attempt| attempt.channel);
@@ -67,6 +71,33 @@ impl Engine {
         // Another event of the same version: its id must be another one.
         let id = format!("{}/fraud", contracts::event_id(&key.portal, key.id, end.version));
         self.publish_event(&key.portal, id, contracts::Message::FraudReported(reported)).await
+    }
+
+    /// Whether the phone or device that reported is the user's. One that is only being tested may be a stranger's, by a wrong
+    /// digit or a code that was photographed: the report ends its request, and blocks nobody.
+    async fn is_enrolled_what_answered(
+        &self,
+        challenge: &Challenge,
+        (user, end): (&UserId, &End),
+    ) -> Result<bool, Error> {
+        if challenge.request.purpose != Purpose::EnrollmentTest {
+            return Ok(true);
+        }
+        let records = &self.inner.records;
+        let Some(found) = records.user(user).await? else { return Ok(false) };
+        if let Some(answered) = end.device {
+            return Ok(found.devices.iter().any(|device| device.id == answered));
+        }
+        let step = challenge.live.attempts.last().map_or(0, |attempt| usize::from(attempt.step));
+        let Some(Step::Voice { phone: called, .. }) = challenge.request.steps.get(step) else {
+            return Ok(true);
+        };
+        let (called, _) = records.reveal(user, called)?;
+        let mut is_known = false;
+        for phone in found.phones.iter().filter(|phone| phone.verified) {
+            is_known |= records.reveal(user, phone)?.0 == called;
+        }
+        Ok(is_known)
     }
 
     /// Only a call in which that was keyed opts its number out: others end so because it was opted out before.

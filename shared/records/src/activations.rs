@@ -7,7 +7,7 @@ use fleet_domain::{
     Device, DeviceId, Enrollment, PortalName, PushToken, RequestId, RequestKey, TypedCode, UserId,
 };
 use fleet_keys::{DeviceAlg, Keys};
-use uuid::Uuid;
+use tokio_postgres::Row;
 
 use crate::connection::{Connections, Params, Session};
 use crate::enrolled::code_of;
@@ -49,7 +49,8 @@ WITH untested AS (
     SELECT user_id FROM tested UNION ALL SELECT user_id FROM untested
 )
 INSERT INTO acts (at, act, user_id, actor, reason)
-SELECT fleet_now(), 'device_revoked', user_id, 'person', 'removed from the app' FROM gone RETURNING user_id";
+SELECT fleet_now(), 'device_revoked', user_id, 'person', 'removed from the app: ' || $1::uuid FROM gone
+RETURNING user_id";
 
 /// Both forms of one activation code.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,10 +125,15 @@ pub(crate) async fn note_code(
     session.query(PUT_CODES, &[&&indexes[..], &id, &portal, &i16::from(counter)]).await.map(drop)
 }
 
-/// Forgets the device of a request that has ended without having been tested.
-pub(crate) async fn drop_untested(session: &mut Session, after: &Enrollment) -> Result<(), Fault> {
+/// Forgets the device of a request that has ended without having been tested, or that has let it go.
+pub(crate) async fn drop_untested(
+    session: &mut Session,
+    before: &Enrollment,
+    after: &Enrollment,
+) -> Result<(), Fault> {
     let is_done = after.result() == fleet_domain::EnrollmentResult::Done;
-    if after.is_open() || is_done || after.activated().is_none() {
+    let goes_on = after.is_open() && after.activated() == before.activated();
+    if before.activated().is_none() || is_done || goes_on {
         return Ok(());
     }
     session.query(DROP_DEVICE, &[&after.key.id.uuid(), &after.key.portal.as_str()]).await.map(drop)
@@ -202,14 +208,21 @@ pub(crate) async fn refresh_push(
 ) -> Result<bool, Error> {
     let params: Params<'_> =
         &[&id.uuid(), &token.map(PushToken::reveal), &token.is_some_and(PushToken::is_fid), &version];
-    let changed = async { connections.durable().await?.query(REFRESH, params).await };
-    changed.await.map(|rows| !rows.is_empty()).map_err(|fault| fault.into_error("changing a push address"))
+    let rows = wherever_it_is(connections, REFRESH, params).await;
+    rows.map(|rows| !rows.is_empty()).map_err(|fault| fault.into_error("changing a push address"))
 }
 
 /// Gives a device up, as its own user asked for in the app. The user, where it was not given up before.
 pub(crate) async fn revoke(connections: &Connections, id: DeviceId) -> Result<Option<UserId>, Error> {
-    let ids: Uuid = id.uuid();
-    let gone = async { connections.durable().await?.query(REVOKE, &[&ids]).await };
-    let rows = gone.await.map_err(|fault| fault.into_error("giving up a device"))?;
+    let rows = wherever_it_is(connections, REVOKE, &[&id.uuid()]).await;
+    let rows = rows.map_err(|fault| fault.into_error("giving up a device"))?;
     rows.first().map(|row| UserId::parse(row.get(0)).map_err(Error::corrupt)).transpose()
+}
+
+/// Runs a statement that looks for a device among those under test and the others. One that is moved by another commit
+/// meanwhile is in neither: a statement sees what was stored when it began. Then it is where the next one looks.
+async fn wherever_it_is(connections: &Connections, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
+    let mut session = connections.durable().await?;
+    let rows = session.query(sql, params).await?;
+    if rows.is_empty() { session.query(sql, params).await } else { Ok(rows) }
 }

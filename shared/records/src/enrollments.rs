@@ -4,7 +4,7 @@
 mod patch;
 mod row;
 
-use fleet_domain::{ChallengeKey, Enrollment, RequestKey, Timestamp, UserId};
+use fleet_domain::{ChallengeKey, Enrollment, EnrollmentReason, RequestKey, Timestamp, UserId};
 use fleet_keys::Keys;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -38,13 +38,15 @@ pub(crate) const OF_TEST: &str =
 pub(crate) const OPEN_OF: &str =
     concat!("SELECT ", columns!(), " FROM enrollments e WHERE e.user_id = $1 AND e.result = 0");
 
-/// Open ones for which something is due: their time is over, the change is still to be stored, or their test has ended and
-/// nobody has said so.
+/// Open ones for which something is due: their time is over, the change is still to be stored, their test has ended and
+/// nobody has said so, or their user was blocked.
 pub(crate) const DUE: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM enrollments e WHERE e.result = 0 AND (e.respond_by < $1 OR e.passed OR EXISTS (
         SELECT FROM challenges c WHERE c.id = e.test AND c.portal = e.portal AND c.result <> 0
+    ) OR EXISTS (
+        SELECT FROM users u WHERE u.id = e.user_id AND u.blocked AND coalesce(u.blocked_until > $1, true)
     )) ORDER BY e.respond_by LIMIT $2"
 );
 pub(crate) const UNTOLD: &str = concat!(
@@ -154,29 +156,45 @@ async fn insert(
     Ok(OpenedEnrollment::New)
 }
 
+/// What came of committing a request's next version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommittedEnrollment {
+    /// It is stored.
+    Stored,
+    /// The row was in another version than the one that was read: load it and step again.
+    Contended,
+    /// Its change can't take effect any more, and nothing was stored: the account has changed since it was asked for.
+    Unfit(EnrollmentReason),
+}
+
 /// Commits the next version and its act, if the row is still in the version that was read; the one in which the change takes
-/// effect with the change itself. `false` where it was not: load it and step again.
+/// effect with the change itself.
 pub(crate) async fn commit(
     connections: &Connections,
     before: &Enrollment,
     after: &Enrollment,
     keys: &Keys,
-) -> Result<bool, Error> {
+) -> Result<CommittedEnrollment, Error> {
     let doing = "committing an enrollment request";
     let takes_effect = after.result() == fleet_domain::EnrollmentResult::Done;
     let statements = if takes_effect { patch::statements(keys, after)? } else { Vec::new() };
-    let committed: Result<bool, Fault> = async {
+    let committed: Result<CommittedEnrollment, Fault> = async {
         let mut session = connections.durable().await?;
         session.begin("BEGIN").await?;
         if !update(&mut session, before, after).await? {
-            return Ok(false);
+            return Ok(CommittedEnrollment::Contended);
         }
         activations::note_code(&mut session, keys, Some(before), after).await?;
+        if takes_effect && let Some(reason) = patch::unfit(&mut session, after).await? {
+            return Ok(CommittedEnrollment::Unfit(reason));
+        }
         for statement in &statements {
-            statement.run(&mut session).await?;
+            if let Some(reason) = statement.run(&mut session).await? {
+                return Ok(CommittedEnrollment::Unfit(reason));
+            }
         }
         session.commit().await?;
-        Ok(true)
+        Ok(CommittedEnrollment::Stored)
     }
     .await;
     committed.map_err(|fault| fault.into_error(doing))
@@ -219,7 +237,7 @@ async fn update(session: &mut Session, before: &Enrollment, after: &Enrollment) 
     if session.query(UPDATE, params).await?.is_empty() {
         return Ok(false);
     }
-    activations::drop_untested(session, after).await?;
+    activations::drop_untested(session, before, after).await?;
     note(session, after).await?;
     Ok(true)
 }

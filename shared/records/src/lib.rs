@@ -45,7 +45,7 @@ mod verification;
 pub use activations::{ActivationCode, FoundActivation, ShownCode, UntestedDevice};
 pub use bulk::{BulkUser, Existing, Imported};
 pub use enrolled::{DeviceRecord, DeviceStanding, NewDevice, NewPhone, NewUser};
-pub use enrollments::{Beside, OpenedEnrollment, StoredEnrollment};
+pub use enrollments::{Beside, CommittedEnrollment, OpenedEnrollment, StoredEnrollment};
 pub use erasure::{Erased, Erasure};
 pub use error::{Error, ErrorClass, Source};
 pub use fleet_keys::DeviceAlg;

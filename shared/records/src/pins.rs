@@ -25,14 +25,15 @@ FROM given g WHERE u.id = g.id";
 /// Another form of the same PIN, unless somebody has set another one meanwhile. It keeps its age.
 const REWRITE: &str = "UPDATE users SET pin = $3 WHERE id = $1 AND pin = $2";
 
+/// The count goes on after a lock, and each lock lasts twice as long as the one before: who only waits for its end gets
+/// nowhere (NIST SP 800-63B-4, section 3.2.2). Twenty doublings are more than any user's life.
 const COUNT: &str = "
 INSERT INTO lockouts AS l (user_id, factor, wrong, locked_until)
 SELECT id, $2, 1, CASE WHEN $3 <= 1 THEN fleet_now() + $4 * interval '1 second' END FROM users WHERE id = $1
 ON CONFLICT (user_id, factor) DO UPDATE SET
-    wrong = CASE WHEN l.locked_until IS NULL THEN l.wrong + 1 ELSE 1 END,
-    locked_until = CASE
-        WHEN CASE WHEN l.locked_until IS NULL THEN l.wrong + 1 ELSE 1 END >= $3
-        THEN fleet_now() + $4 * interval '1 second'
+    wrong = l.wrong + 1,
+    locked_until = CASE WHEN (l.wrong + 1) % $3 = 0
+        THEN fleet_now() + $4 * power(2, least((l.wrong + 1) / $3 - 1, 20)) * interval '1 second'
     END
 WHERE l.locked_until IS NULL OR l.locked_until <= fleet_now()
 RETURNING wrong";
@@ -43,9 +44,9 @@ const FORGET: &str = "DELETE FROM lockouts WHERE user_id = $1 AND factor = $2";
 /// How often a factor may be guessed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuessLimit {
-    /// Calls with a wrong answer, since the last right one, after which the factor is locked; at least 1.
+    /// Calls with a wrong answer, since the last right one or the last lock, after which the factor is locked; at least 1.
     pub calls: u16,
-    /// For how long it is locked.
+    /// For how long it is locked the first time since the last right answer; each time after that, twice as long.
     pub lock_for: Duration,
 }
 

@@ -29,11 +29,11 @@ use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::Upkeep;
 use crate::{
-    AuditRow, Beside, BulkUser, CarrierRate, Cause, Claimed, Committed, Created, Erasure, Error, Existing,
-    Guess, GuessLimit, Imported, Lane, Line, NewUser, Note, OpenedEnrollment, PacedCarrier, Person, Place,
-    Seal, Sealed, Settings, Slot, SlotAsk, Standing, Storage, Stored, StoredEnrollment, ToldCursor,
-    Transition, Verification, account, administration, bulk, enrollments, erasure, history, migrations,
-    pacing, person, phones, pins, seals, standing, storage, totp,
+    AuditRow, Beside, BulkUser, CarrierRate, Cause, Claimed, Committed, CommittedEnrollment, Created,
+    Erasure, Error, Existing, Guess, GuessLimit, Imported, Lane, Line, NewUser, Note, OpenedEnrollment,
+    PacedCarrier, Person, Place, Seal, Sealed, Settings, Slot, SlotAsk, Standing, Storage, Stored,
+    StoredEnrollment, ToldCursor, Transition, Verification, account, administration, bulk, enrollments,
+    erasure, history, migrations, pacing, person, phones, pins, seals, standing, storage, totp,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -262,8 +262,8 @@ impl Records {
         Retelling::begin(&self.0.connections, now, self.0.unit_timeout).await
     }
 
-    /// The user's challenges that are open and not overdue at `now`, newest first: the newest 20, since nobody answers
-    /// more at once, and a portal may open any number.
+    /// The user's challenges that are open and not overdue at `now`, newest first: the newest 200, since a portal may open
+    /// any number.
     pub async fn open_challenges_of(&self, user: &UserId, now: Timestamp) -> Result<Vec<Stored>, Error> {
         let _place = self.beside("listing a user's open challenges").await?;
         self.0.sweeps.open_of(user.as_str(), now).await
@@ -458,9 +458,13 @@ impl Records {
     }
 
     /// Commits the next version of a request and its act, if the row is still in the version that was read; where the
-    /// request is done by it, the change is stored in the same commit. `false` where another process was faster. After an
-    /// error, load the request to see what has become of it.
-    pub async fn commit_enrollment(&self, before: &Enrollment, after: &Enrollment) -> Result<bool, Error> {
+    /// request is done by it, the change is stored in the same commit. After an error, load the request to see what has
+    /// become of it.
+    pub async fn commit_enrollment(
+        &self,
+        before: &Enrollment,
+        after: &Enrollment,
+    ) -> Result<CommittedEnrollment, Error> {
         let _place = self.beside("committing an enrollment request").await?;
         enrollments::commit(&self.0.connections, before, after, &self.0.keys).await
     }

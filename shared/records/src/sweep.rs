@@ -90,7 +90,7 @@ pub(crate) const OPEN_OF: &str = concat!(
     )
     SELECT ",
     challenge_columns!(),
-    " FROM c WHERE c.answer_by > $3 ORDER BY c.id DESC LIMIT 20"
+    " FROM c WHERE c.answer_by > $3 ORDER BY c.id DESC LIMIT 200"
 );
 
 /// How far the telling sweep of one process has come.

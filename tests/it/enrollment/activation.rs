@@ -154,7 +154,52 @@ async fn a_test_that_is_declined_can_be_made_again_and_a_report_of_fraud_forgets
     world.portal.test_again(id, number()).await.unwrap();
     device.deny(&first_listed(&device).await, fleet_app_client::Denial::NotMe).await.unwrap();
     assert_eq!(end(&world.changed(id).await), refused(EnrollmentReason::TestFailed));
+    assert_forgotten(&device).await;
+    // Whoever had the device may have been a stranger: the user signs in as before.
+    world.proof(&user).await;
+    assert!(fleet.stop().await);
+}
+
+async fn assert_forgotten(device: &Device) {
     let gone = device.list().await.unwrap_err();
     assert!(matches!(gone, Error::Refused { refusal: Refusal::Unauthorized, .. }), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e5_a_wrong_device_is_let_go_by_a_new_code_or_by_its_own_user_and_a_blocked_user_gets_none() {
+    let world = World::new(PEOPLE).await;
+    world.register(policy(their_own())).await;
+    let fleet = world.start(&ALL).await;
+    let user = world.caller("alice", "+19195550101").await;
+    let proof = world.proof(&user).await;
+    let id = world.enroll(world.change(&user, Change::DeviceActivate).proved_by(proof)).await;
+    let first = scanned(&at_step(&world, id, NextStep::ActivateDevice).await);
+    let stranger = activate(&first, "a stranger’s").await.unwrap();
+    at_step(&world, id, NextStep::BeginTest).await;
+    world.portal.new_activation_code(id).await.unwrap();
+    let second = scanned(&at_step(&world, id, NextStep::ActivateDevice).await);
+    assert_forgotten(&stranger).await;
+    let void = activate(&first, "a stranger’s").await.unwrap_err();
+    assert!(matches!(void, Error::Refused { refusal: Refusal::ActivationExpired, .. }), "{void}");
+    let own = activate(&second, "phone").await.unwrap();
+    at_step(&world, id, NextStep::BeginTest).await;
+    world.portal.test_again(id, number()).await.unwrap();
+    first_listed(&own).await;
+
+    let cause = fleet_records::Cause::operator("lost the phone");
+    assert!(world.records.block(&user, None, &cause).await.unwrap());
+    assert_eq!(end(&world.changed(id).await), refused(EnrollmentReason::LockedOut));
+    assert_forgotten(&own).await;
+
+    assert!(world.records.unblock(&user, &cause).await.unwrap());
+    let proof = world.proof(&user).await;
+    let id = world.enroll(world.change(&user, Change::DeviceActivate).proved_by(proof)).await;
+    let own =
+        activate(&scanned(&at_step(&world, id, NextStep::ActivateDevice).await), "phone").await.unwrap();
+    at_step(&world, id, NextStep::BeginTest).await;
+    own.revoke().await.unwrap();
+    assert_eq!(end(&world.changed(id).await), refused(EnrollmentReason::DeviceUnknown));
+    assert_forgotten(&own).await;
+    assert!(world.records.user(&user).await.unwrap().unwrap().devices.is_empty());
     assert!(fleet.stop().await);
 }

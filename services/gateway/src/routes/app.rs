@@ -123,7 +123,7 @@ impl AppRefusal {
                 "the code was mistyped: it has 12 letters and digits, without 0, 1, I, L, O and U"
             }
             Self::ActivationUnknown => "there is no such activation code",
-            Self::ActivationUsed => "the activation code was used by another device: ask for a new one",
+            Self::ActivationUsed => "another device has used the activation code: ask for a new one",
             Self::ActivationExpired => "the activation code counts no more: ask for a new one",
             Self::StaleVersion => "a push address of this version or a later one is stored already",
             Self::Unread(Unread::TooLarge) => "the body is larger than any answer",
@@ -169,6 +169,12 @@ impl From<Unread> for AppRefusal {
 impl From<Unproved> for AppRefusal {
     fn from(unproved: Unproved) -> Self {
         Self::Unproved(unproved)
+    }
+}
+
+impl From<Setback> for AppRefusal {
+    fn from(setback: Setback) -> Self {
+        Self::Setback(setback)
     }
 }
 
@@ -224,7 +230,7 @@ impl FromRequestParts<Arc<Gateway>> for Signer {
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, AppRefusal> {
         let jws = Jws::parse(proof(&parts.headers)?).map_err(|_| Unproved::Malformed)?;
         let url = format!("{}{}", gateway.engine.links().public_url(), parts.uri.path());
-        let device = claims::signer_of_request(&jws, (parts.method.as_str(), &url), gateway.engine.now())?;
+        let device = claims::signer_of_request(&jws, (parts.method.as_str(), &url), gateway.now()?)?;
         let record = gateway.engine.records().device(device).await?;
         let record = proved(&jws, record)?;
         Ok(Self { device, user: record.user, standing: record.standing })
@@ -242,6 +248,12 @@ fn proved(jws: &Jws<'_>, record: Option<DeviceRecord>) -> Result<DeviceRecord, U
     if record.standing == DeviceStanding::Out {
         return Err(Unproved::InactiveDevice);
     }
+    signed_by(jws, Some(record))
+}
+
+/// The device's record, if it has signed this, whatever it may answer.
+fn signed_by(jws: &Jws<'_>, record: Option<DeviceRecord>) -> Result<DeviceRecord, Unproved> {
+    let record = record.ok_or(Unproved::UnknownDevice)?;
     if jws.verify(record.alg, &record.public_key) { Ok(record) } else { Err(Unproved::Signature) }
 }
 

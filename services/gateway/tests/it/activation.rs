@@ -6,7 +6,7 @@ use fleet_domain::{
     open_enrollment, step_enrollment,
 };
 use fleet_keys::random_bytes;
-use fleet_records::{ActivationCode, Beside, OpenedEnrollment};
+use fleet_records::{ActivationCode, Beside, CommittedEnrollment, OpenedEnrollment};
 use serde_json::{Value, json};
 
 use crate::support::{Fleet, PUBLIC_URL, Phone, Reply, TITLE, portal};
@@ -104,10 +104,13 @@ async fn s21_s22_either_code_activates_a_device_once_and_the_same_device_hears_t
         assert_eq!(stored(&fleet, &request).await, after);
         // A newer request takes its place, as at any portal.
         let ended = step_enrollment(&after, &EnrollmentEvent::Supersede, fleet.engine.now()).unwrap();
-        assert!(fleet.engine.records().commit_enrollment(&after, &ended).await.unwrap());
+        assert_eq!(
+            fleet.engine.records().commit_enrollment(&after, &ended).await.unwrap(),
+            CommittedEnrollment::Stored
+        );
         assert_eq!(
             error(&activate(&fleet, &phone, &codes.long).await),
-            (409, "activation_used".into()),
+            (410, "activation_expired".into()),
             "its device is gone"
         );
         let rows = fleet.scratch.as_ref().unwrap().sql("SELECT count(*) FROM untested_devices").await;
@@ -123,7 +126,10 @@ async fn s19_e5_a_new_code_voids_the_one_before_and_none_counts_after_its_time()
     let request = awaited(&fleet, &user).await;
     let phone = Phone::new();
     let newer = step_enrollment(&request, &EnrollmentEvent::NewCode, fleet.engine.now()).unwrap();
-    assert!(fleet.engine.records().commit_enrollment(&request, &newer).await.unwrap());
+    assert_eq!(
+        fleet.engine.records().commit_enrollment(&request, &newer).await.unwrap(),
+        CommittedEnrollment::Stored
+    );
     let (void, latest) = (code(&fleet, &request, 1), code(&fleet, &request, 2));
     for shown in [&void.long, &void.typed.to_string()] {
         assert_eq!(error(&activate(&fleet, &phone, shown).await), (410, "activation_expired".into()));
@@ -141,7 +147,10 @@ async fn s19_e5_a_new_code_voids_the_one_before_and_none_counts_after_its_time()
     let mut over = newer.clone();
     over.version += 1;
     over.live.activation.as_mut().unwrap().expires_at = fleet.engine.now();
-    assert!(fleet.engine.records().commit_enrollment(&newer, &over).await.unwrap());
+    assert_eq!(
+        fleet.engine.records().commit_enrollment(&newer, &over).await.unwrap(),
+        CommittedEnrollment::Stored
+    );
     assert_eq!(error(&activate(&fleet, &phone, &latest.long).await), (410, "activation_expired".into()));
     fleet.end().await;
 }
@@ -279,7 +288,7 @@ async fn s35_a_device_that_gives_itself_up_can_do_nothing_more_and_ends_what_onl
     let key = fleet.pushed(&user, PUSH, None).await;
     assert_eq!(error(&give_up(&phone, &second).await), (401, "unauthorized".into()));
     assert_eq!(give_up(&phone, &phone).await.status, 204);
-    assert_eq!(error(&give_up(&phone, &phone).await), (401, "unauthorized".into()));
+    assert_eq!(give_up(&phone, &phone).await.status, 204, "the first answer may have been lost");
     assert_eq!(error(&fleet.answer(&key, &phone, &json!({})).await), (401, "unauthorized".into()));
     assert!(fleet.stored(&key).await.is_open(), "the other device can answer it");
     assert_eq!(give_up(&second, &second).await.status, 204);

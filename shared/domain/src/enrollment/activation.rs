@@ -93,14 +93,21 @@ fn check_character(characters: &[u8]) -> u8 {
     ALPHABET[(31 - product) % 30]
 }
 
+/// Also where a device was activated and no test is under way: it may be the wrong one, or have lost its key. It is let go.
 pub(super) fn new_code(next: &mut Enrollment, now: Timestamp) -> Result<(), EnrollmentRefused> {
     let respond_by = next.request.respond_by;
-    let is_due = next.live.next_step == Some(NextStep::ActivateDevice);
+    let is_due = matches!(
+        next.live.next_step,
+        Some(NextStep::ActivateDevice | NextStep::BeginTest | NextStep::RetryTest)
+    );
     let activation =
         next.live.activation.as_mut().filter(|activation| is_due && activation.counter < MAX_CODES);
     let activation = activation.ok_or(EnrollmentRefused::NotNow)?;
     activation.counter += 1;
     activation.expires_at = now.plus(ACTIVATION).min(respond_by);
+    activation.device = None;
+    next.live.state = EnrollmentState::PendingUserData;
+    next.live.next_step = Some(NextStep::ActivateDevice);
     Ok(())
 }
 

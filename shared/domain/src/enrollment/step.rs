@@ -51,6 +51,8 @@ pub enum EnrollmentEvent {
     Supersede,
     /// Its time is over.
     Expire,
+    /// What allowed it holds no more: its user was blocked, or what it builds on is gone.
+    Refuse(EnrollmentReason),
     /// It can't be carried out: the fleet's own fault.
     Fail,
 }
@@ -105,6 +107,7 @@ pub fn step_enrollment(
         EnrollmentEvent::Apply if state == EnrollmentState::TestPassed => enrolled(&mut next, now),
         EnrollmentEvent::TestEnded { id, reason } => test_ended(&mut next, (*id, *reason), now)?,
         EnrollmentEvent::Fail => end(&mut next, EnrollmentReason::Internal, now),
+        EnrollmentEvent::Refuse(reason) => end(&mut next, *reason, now),
         _ if state == EnrollmentState::TestPassed => return Err(EnrollmentRefused::NotNow),
         _ if overdue => end(&mut next, timeout(enrollment), now),
         EnrollmentEvent::Retry(test) => retry(&mut next, *test, now)?,

@@ -1,6 +1,8 @@
 //! A change as the statements that store it, all of them in the commit that makes its request `enrolled`.
 
-use fleet_domain::{DevicesOut, Enrollment, Factor, Phone, PhoneRole, StandingChange, UserId};
+use fleet_domain::{
+    Authority, DevicesOut, Enrollment, EnrollmentReason, Factor, Phone, PhoneRole, StandingChange, UserId,
+};
 use fleet_keys::Keys;
 use tokio_postgres::types::ToSql;
 
@@ -12,7 +14,8 @@ use crate::pins::code;
 use crate::sql_time::SqlTime;
 
 const PUT_USER: &str = "
-INSERT INTO users (id, audience, method) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET method = excluded.method";
+INSERT INTO users AS u (id, audience, method) VALUES ($1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET method = excluded.method WHERE u.audience = excluded.audience RETURNING id";
 
 const PUT_PHONE: &str = "
 INSERT INTO phones (user_id, role, kind, verified, number_index, sealed, masked, has_extension)
@@ -43,7 +46,7 @@ WITH tested AS (DELETE FROM untested_devices WHERE user_id = $1 AND device = $2 
 INSERT INTO devices (id, user_id, alg, public_key, push_token, push_fid, push_version, state, name, platform,
     activated_at, totp)
 SELECT device, user_id, alg, public_key, push_token, push_fid, push_version, 1, name, platform, activated_at, totp
-FROM tested";
+FROM tested RETURNING id";
 
 const BLOCK: &str = "UPDATE users SET blocked = true, blocked_until = $2 WHERE id = $1";
 const UNBLOCK: &str = "UPDATE users SET blocked = false, blocked_until = NULL WHERE id = $1";
@@ -58,17 +61,44 @@ const DELETE: &str = "DELETE FROM users WHERE id = $1";
 /// The code of a device that was given up.
 const REVOKED: i16 = 2;
 
+/// What was checked when the request was accepted may have changed since; nobody changes it before this commit is over.
+const STANDING: &str = "
+SELECT audience = $2, blocked AND coalesce(blocked_until > fleet_now(), true) FROM users WHERE id = $1
+FOR NO KEY UPDATE";
+
+/// Why this request's change may not be stored any more, though it was accepted and tested.
+pub(super) async fn unfit(
+    session: &mut Session,
+    enrollment: &Enrollment,
+) -> Result<Option<EnrollmentReason>, Fault> {
+    let request = &enrollment.request;
+    let rows = session.query(STANDING, &[&request.user.as_str(), &request.audience]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (is_same, blocked): (bool, bool) = (row.get(0), row.get(1));
+    Ok(if !is_same {
+        Some(EnrollmentReason::NotPermitted)
+    } else if blocked && request.authority != Authority::Operator {
+        Some(EnrollmentReason::LockedOut)
+    } else {
+        None
+    })
+}
+
 /// One statement and its parameters.
 pub(super) struct Statement {
     sql: &'static str,
     params: Vec<Box<dyn ToSql + Sync + Send>>,
+    /// What the request is refused with where the statement gives no row.
+    or_else: Option<EnrollmentReason>,
 }
 
 impl Statement {
-    pub(super) async fn run(&self, session: &mut Session) -> Result<(), Fault> {
+    /// What the request is refused with, if it is to be.
+    pub(super) async fn run(&self, session: &mut Session) -> Result<Option<EnrollmentReason>, Fault> {
         let params: Vec<&(dyn ToSql + Sync)> =
             self.params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
-        session.query(self.sql, &params).await.map(drop)
+        let rows = session.query(self.sql, &params).await?;
+        Ok(self.or_else.filter(|_| rows.is_empty()))
     }
 }
 
@@ -82,7 +112,20 @@ impl Statements<'_> {
     fn add(&mut self, sql: &'static str, more: Vec<Box<dyn ToSql + Sync + Send>>) {
         let mut params: Vec<Box<dyn ToSql + Sync + Send>> = vec![Box::new(self.user.to_string())];
         params.extend(more);
-        self.all.push(Statement { sql, params });
+        self.all.push(Statement { sql, params, or_else: None });
+    }
+
+    /// One without whose row the change may not be stored.
+    fn add_or(
+        &mut self,
+        or_else: EnrollmentReason,
+        sql: &'static str,
+        more: Vec<Box<dyn ToSql + Sync + Send>>,
+    ) {
+        self.add(sql, more);
+        if let Some(last) = self.all.last_mut() {
+            last.or_else = Some(or_else);
+        }
     }
 }
 
@@ -92,7 +135,9 @@ pub(super) fn statements(keys: &Keys, enrollment: &Enrollment) -> Result<Vec<Sta
     let patch = &request.patch;
     let mut all = Statements { user: &request.user, all: Vec::new() };
     if let Some(method) = patch.method {
-        all.add(PUT_USER, vec![Box::new(request.audience.clone()), Box::new(i16::from(method.code()))]);
+        let params: Vec<Box<dyn ToSql + Sync + Send>> =
+            vec![Box::new(request.audience.clone()), Box::new(i16::from(method.code()))];
+        all.add_or(EnrollmentReason::NotPermitted, PUT_USER, params);
     }
     for phone in &patch.phones {
         put_phone(&mut all, keys, phone)?;
@@ -121,7 +166,8 @@ pub(super) fn statements(keys: &Keys, enrollment: &Enrollment) -> Result<Vec<Sta
         None => {}
     }
     if let Some(device) = enrollment.activated().filter(|_| patch.activates) {
-        all.add(DEVICE_IN, vec![Box::new(device.uuid())]);
+        // Its user may have removed the account from the app meanwhile.
+        all.add_or(EnrollmentReason::DeviceUnknown, DEVICE_IN, vec![Box::new(device.uuid())]);
     }
     match patch.standing {
         Some(StandingChange::Block(until)) => all.add(BLOCK, vec![Box::new(until.map(SqlTime))]),

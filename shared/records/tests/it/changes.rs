@@ -1,11 +1,11 @@
 //! What a change of an enrollment stores: all of it in the commit that makes its request `enrolled`, or nothing.
 
 use fleet_domain::{
-    Change, Channel, DeviceId, EnrollmentEvent, EnrollmentReason, EnrollmentResult, Factor, PhoneRole,
-    StoredAnswer, UserId, Wanted, step_enrollment,
+    Authority, Change, Channel, DeviceId, EnrollmentEvent, EnrollmentReason, EnrollmentResult, Factor,
+    PhoneRole, StoredAnswer, UserId, Wanted, step_enrollment,
 };
 use fleet_records::testing::Scratch;
-use fleet_records::{ErrorClass, GuessLimit, OpenedEnrollment};
+use fleet_records::{CommittedEnrollment, ErrorClass, GuessLimit, OpenedEnrollment};
 use futures_util::future::join_all;
 
 use crate::enrollments::{phone, user_of};
@@ -236,5 +236,42 @@ async fn a_change_of_a_user_who_was_deleted_meanwhile_brings_nobody_back() {
     let error = process.records.commit_enrollment(&passed, &done).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Culprit);
     assert_eq!(everything(&scratch).await, Vec::<String>::new());
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_takes_effect_only_while_what_allowed_it_still_holds() {
+    let scratch = Scratch::new().await;
+    let process = Process::start(&scratch).await;
+    let records = &process.records;
+    let stored = CommittedEnrollment::Stored;
+    for (meanwhile, authority, expected) in [
+        ("blocked = true", Authority::SignIn, CommittedEnrollment::Unfit(EnrollmentReason::LockedOut)),
+        ("blocked = true", Authority::Operator, stored),
+        ("blocked = true, blocked_until = fleet_now() - interval '1 second'", Authority::SignIn, stored),
+        (
+            "audience = 'others'",
+            Authority::SignIn,
+            CommittedEnrollment::Unfit(EnrollmentReason::NotPermitted),
+        ),
+    ] {
+        records.put_user(&ann()).await.unwrap();
+        scratch.sql("UPDATE users SET blocked = false, blocked_until = NULL").await;
+        let mut new = process.ask_for_phone("+19195550102").await;
+        std::sync::Arc::make_mut(&mut new.request).authority = authority;
+        process.store(&new).await;
+        let passed = process.pass(&new).await;
+        scratch.sql(&format!("UPDATE users SET {meanwhile}")).await;
+        let done = step_enrollment(&passed, &EnrollmentEvent::Apply, process.now()).unwrap();
+        let before = everything(&scratch).await;
+        assert_eq!(records.commit_enrollment(&passed, &done).await.unwrap(), expected, "{meanwhile}");
+        if let CommittedEnrollment::Unfit(reason) = expected {
+            assert_eq!(everything(&scratch).await, before, "{meanwhile}");
+            let due = records.due_enrollments(process.now(), 10).await.unwrap();
+            assert_eq!(due.len(), 1, "whoever looks for what is due finds it");
+            let refused = process.next(&passed, &EnrollmentEvent::Refuse(reason)).await;
+            assert_eq!(refused.result(), EnrollmentResult::Refused);
+        }
+    }
     process.stop().await;
 }

@@ -10,7 +10,7 @@ use fleet_domain::{
     open_enrollment, step_enrollment, test_challenge,
 };
 use fleet_records::testing::Scratch;
-use fleet_records::{Beside, Created, OpenedEnrollment, StoredEnrollment};
+use fleet_records::{Beside, CommittedEnrollment, Created, OpenedEnrollment, StoredEnrollment};
 use futures_util::future::join_all;
 
 use crate::fixtures::{Process, ann, note, portal};
@@ -81,7 +81,10 @@ impl Process {
     /// The next version, which must count and be committed.
     pub(crate) async fn next(&self, before: &Enrollment, event: &EnrollmentEvent) -> Enrollment {
         let after = step_enrollment(before, event, self.now()).unwrap();
-        assert!(self.records.commit_enrollment(before, &after).await.unwrap());
+        assert_eq!(
+            self.records.commit_enrollment(before, &after).await.unwrap(),
+            CommittedEnrollment::Stored
+        );
         after
     }
 
@@ -134,7 +137,11 @@ async fn of_processes_that_commit_the_same_version_one_wins_and_its_act_is_the_o
         let after = if number % 2 == 0 { &canceled } else { &failed };
         processes[number % 2].records.commit_enrollment(&before, after)
     });
-    let won: Vec<bool> = join_all(commits).await.into_iter().map(Result::unwrap).collect();
+    let won: Vec<bool> = join_all(commits)
+        .await
+        .into_iter()
+        .map(|committed| committed.unwrap() == CommittedEnrollment::Stored)
+        .collect();
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
     let expected = if won.iter().position(|won| *won).unwrap() % 2 == 0 { canceled } else { failed };
     assert_eq!(processes[1].stored(&before).await.enrollment, expected);
@@ -327,7 +334,8 @@ async fn a_commit_whose_answer_was_lost_is_settled_by_loading_and_stores_the_cha
     let committed = behind.records.commit_enrollment(&passed, &done).await;
     assert_eq!(committed.unwrap_err().class(), fleet_records::ErrorClass::Retry);
     assert_eq!(behind.stored(&done).await.enrollment, done);
-    assert!(!behind.records.commit_enrollment(&passed, &done).await.unwrap(), "once is enough");
+    let again = behind.records.commit_enrollment(&passed, &done).await.unwrap();
+    assert_eq!(again, CommittedEnrollment::Contended, "once is enough");
     let user = user_of(&process, &ann().id).await.unwrap();
     assert_eq!(user.phones[0].masked, "+1919*****02");
     assert_eq!(scratch.sql("SELECT version FROM acts ORDER BY version").await, ["1", "2", "3"]);

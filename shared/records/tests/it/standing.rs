@@ -107,6 +107,18 @@ async fn a3_a_lockout_ends_by_itself_by_a_right_answer_by_help_desk_and_by_a_new
     assert!(!may_be_compared(&records.take_guess(&ann, Some(LIMIT)).await.unwrap()));
     move_clock(&scratch, "16 minutes").await;
     lock().await;
+    // Who waits and goes on guessing waits twice as long each time.
+    for (locked, over) in [("45 minutes", "47 minutes"), ("106 minutes", "108 minutes")] {
+        move_clock(&scratch, locked).await;
+        assert!(!may_be_compared(&records.take_guess(&ann, Some(LIMIT)).await.unwrap()), "{locked}");
+        move_clock(&scratch, over).await;
+        lock().await;
+    }
+    assert_eq!(records.standing(&ann).await.unwrap().unwrap().wrong_calls, 20);
+    records.forget_wrong(&ann, Factor::Pin).await.unwrap();
+    lock().await;
+    move_clock(&scratch, "124 minutes").await;
+    lock().await;
     process.stop().await;
 }
 

@@ -240,17 +240,17 @@ async fn a_users_open_challenges_are_listed_newest_first_without_ended_and_overd
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_users_open_challenges_the_newest_twenty_are_listed() {
+async fn of_a_users_open_challenges_the_newest_two_hundred_are_listed() {
     let scratch = Scratch::new().await;
     let process = Process::start(&scratch).await;
     let mut stored = Vec::new();
-    for second in (0..25).rev() {
-        let challenge = challenge(Channel::Push, process.now().minus(SECOND * second), None);
+    for before in (0..205).rev() {
+        let challenge = challenge(Channel::Push, process.now().minus(SECOND * before / 20), None);
         process.records.create(&challenge, note("accepted")).await.unwrap();
         stored.insert(0, Stored { challenge, told: 0 });
     }
     let open = process.records.open_challenges_of(&ann().id, process.now()).await.unwrap();
-    assert_eq!(open, stored[..20]);
+    assert_eq!(open, stored[..200]);
     process.stop().await;
 }
 

@@ -7,7 +7,8 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fleet_domain::{
-    ActivatedDevice, DeviceId, Enrollment, EnrollmentEvent, EnrollmentRefused, step_enrollment,
+    ActivatedDevice, DeviceId, Enrollment, EnrollmentEvent, EnrollmentRefused, EnrollmentResult,
+    step_enrollment,
 };
 use fleet_keys::{Keys, TotpSecret, random_bytes};
 use fleet_records::{FoundActivation, UntestedDevice};
@@ -29,7 +30,7 @@ pub(in crate::routes) async fn take(
 ) -> Result<Response, AppRefusal> {
     let body = jose_body(request, &gateway).await?;
     let jws = jose(&body)?;
-    let asked = device_claims::activation(&jws, Here::of(&gateway))?;
+    let asked = device_claims::activation(&jws, Here::of(&gateway)?)?;
     if !jws.verify(asked.key.alg, &asked.key.public_key) {
         return Err(Unproved::Signature.into());
     }
@@ -60,7 +61,7 @@ impl Gateway {
         let id = DeviceId::from_uuid(uuid::Builder::from_random_bytes(random_bytes()).into_uuid());
         let device = ActivatedDevice { id, name: asked.name.clone(), platform: asked.platform.clone() };
         let event = EnrollmentEvent::Activated { counter: found.counter, device };
-        let after = step_enrollment(before, &event, self.engine.now()).map_err(refusal)?;
+        let after = step_enrollment(before, &event, self.now()?).map_err(refusal)?;
         if after.activated() != Some(id) {
             // The request's own time is over as well.
             return Err(AppRefusal::ActivationExpired);
@@ -86,9 +87,9 @@ impl Gateway {
         device: DeviceId,
     ) -> Result<Response, AppRefusal> {
         let known = self.engine.records().activated_device(device).await?;
-        let (_, sealed) = known
-            .filter(|(public_key, _)| *public_key == asked.key.public_key)
-            .ok_or(AppRefusal::ActivationUsed)?;
+        let (_, sealed) = known.filter(|(public_key, _)| *public_key == asked.key.public_key).ok_or(
+            if has_failed(request) { AppRefusal::ActivationExpired } else { AppRefusal::ActivationUsed },
+        )?;
         let user = request.request.user.as_str();
         let secret = self.engine.keys().open_totp(user, device.uuid().as_bytes(), &sealed);
         let secret = secret.map_err(|error| {
@@ -142,6 +143,10 @@ struct Totp<'a> {
     algorithm: &'static str,
     digits: u8,
     period: u8,
+}
+
+fn has_failed(request: &Enrollment) -> bool {
+    !request.is_open() && request.result() != EnrollmentResult::Done
 }
 
 fn is_latest(request: &Enrollment, found: &FoundActivation) -> bool {

@@ -21,16 +21,20 @@ use time::format_description::well_known::Rfc3339;
 use super::{AppRefusal, Signer, is_asked};
 use crate::gateway::Gateway;
 
+/// As many as anybody could look through, the newest first.
+const LISTED_MOST: usize = 20;
+
 /// The open challenges that the device may answer.
 pub(in crate::routes) async fn list(
     State(gateway): State<Arc<Gateway>>,
     signer: Signer,
 ) -> Result<Response, AppRefusal> {
-    let open = gateway.engine.records().open_challenges_of(&signer.user, gateway.engine.now()).await?;
+    let open = gateway.engine.records().open_challenges_of(&signer.user, gateway.now()?).await?;
     let challenges = open
         .iter()
         .map(|stored| &stored.challenge)
         .filter(|challenge| challenge.is_open() && is_asked(challenge, signer.device, signer.standing))
+        .take(LISTED_MOST)
         .map(|challenge| Listed::of(challenge, &gateway))
         .collect();
     Ok(Json(List { challenges }).into_response())

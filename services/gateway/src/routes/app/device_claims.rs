@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::AppRefusal;
 use super::claims::{Unproved, is_now, signer};
+use crate::error::Setback;
 use crate::gateway::Gateway;
 
 const ACTIVATION_TYPE: &str = "mfa-activation+jwt";
@@ -34,8 +35,8 @@ pub(super) struct Here<'a> {
 
 impl<'a> Here<'a> {
     /// For this gateway.
-    pub(super) fn of(gateway: &'a Gateway) -> Self {
-        Self { url: gateway.engine.links().public_url(), now: gateway.engine.now() }
+    pub(super) fn of(gateway: &'a Gateway) -> Result<Self, Setback> {
+        Ok(Self { url: gateway.engine.links().public_url(), now: gateway.now()? })
     }
 
     fn check(self, aud: &str, iat: i64) -> Result<(), Unproved> {

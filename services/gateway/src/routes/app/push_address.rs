@@ -16,7 +16,7 @@ pub(in crate::routes) async fn take(
 ) -> Result<StatusCode, AppRefusal> {
     let body = jose_body(request, &gateway).await?;
     let jws = jose(&body)?;
-    let address = device_claims::push_address(&jws, Here::of(&gateway))?;
+    let address = device_claims::push_address(&jws, Here::of(&gateway)?)?;
     let records = gateway.engine.records();
     proved(&jws, records.device(address.device).await?)?;
     if records.refresh_push_token(address.device, address.push.as_ref(), address.version).await? {

@@ -2,9 +2,9 @@
 
 use fleet_domain::{
     Account, ActivatedDevice, Answers, Change, Channel, Enrollment, EnrollmentAsk, EnrollmentEvent,
-    EnrollmentPolicy, LEAST_TEST, NewTest, OperatorCause, Phone, PhoneRole, PinRule, Policy, Portal, Reason,
-    RequestId, RequestKey, Shown, StoredAnswer, Timestamp, User, UserId, Wanted, open_enrollment,
-    step_enrollment,
+    EnrollmentPolicy, EnrollmentReason, LEAST_TEST, NewTest, OperatorCause, Phone, PhoneRole, PinRule,
+    Policy, Portal, Reason, RequestId, RequestKey, Shown, StoredAnswer, Timestamp, User, UserId, Wanted,
+    open_enrollment, step_enrollment,
 };
 
 use crate::cases::{at, device, portal, user};
@@ -166,6 +166,10 @@ pub(crate) fn states() -> Vec<(&'static str, Enrollment)> {
             after(opened(Change::DeviceActivate), &[EnrollmentEvent::NewCode]),
         ),
         ("device activated", after(opened(Change::DeviceActivate), &[activated(1)])),
+        (
+            "device activated, another code asked for",
+            after(opened(Change::DeviceActivate), &[activated(1), EnrollmentEvent::NewCode]),
+        ),
         ("device under test", after(opened(Change::DeviceActivate), &[activated(1), retry(0)])),
         ("test under way", opened(Change::Phone)),
         ("test missed", after(opened(Change::Phone), &[missed(0)])),
@@ -207,6 +211,7 @@ pub(crate) fn events() -> Vec<(&'static str, EnrollmentEvent)> {
         ("cancel", EnrollmentEvent::Cancel),
         ("supersede", EnrollmentEvent::Supersede),
         ("expire", EnrollmentEvent::Expire),
+        ("user blocked", EnrollmentEvent::Refuse(EnrollmentReason::LockedOut)),
         ("fail", EnrollmentEvent::Fail),
     ]
 }

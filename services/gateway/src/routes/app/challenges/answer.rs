@@ -28,7 +28,7 @@ pub(in crate::routes) async fn take(
     let jws = jose(&body)?;
     let keys = gateway.engine.keys();
     let is_nonce = |nonce: &str| keys.app_nonce_matches(key.portal.as_str(), key.id.as_bytes(), nonce);
-    let answer = claims::answer(&jws, &key, (gateway.engine.now(), is_nonce))?;
+    let answer = claims::answer(&jws, &key, (gateway.now()?, is_nonce))?;
     let stored = authorize(&gateway, &key, &jws, &answer).await?;
     if let Saying::Decline { unknown_reason: true } = answer.saying {
         gateway.metrics.unknown_deny_reason();
