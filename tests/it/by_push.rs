@@ -230,6 +230,29 @@ async fn p7_a_device_whose_push_may_have_arrived_is_sent_it_once_more_and_the_ot
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p7_what_came_of_a_push_is_kept_while_the_database_does_not_take_it() {
+    let world = World::new(&format!("{PEOPLE}\n{}", ignoring(DEVICE_1, "one"))).await;
+    let mallory = world.app_user("mallory", &[(DEVICE_1, "one")]).await;
+    let slow = serde_json::json!({ "rules": [{ "place": "push", "fault": "slow", "delay": "2s" }] });
+    world.faults(&slow).await;
+    let fleet = world.start(&ALL).await;
+    let id = world.ask(&world.portal.draft(mallory).answer_within(Duration::from_mins(1))).await;
+    until("the device has it", || async { delivered(&world, "challenge").await == ["one"] }).await;
+    // FCM has not answered yet. No statement waits for as long as this.
+    let sql = "DO $$ BEGIN LOCK TABLE challenges IN EXCLUSIVE MODE; PERFORM pg_sleep(6); END $$";
+    world.scratch.sql(sql).await;
+    let is_pushed = async || {
+        world.stored(id).await.is_some_and(|c| c.live.attempts[0].state == fleet_domain::AttemptState::Pushed)
+    };
+    until("it is stored", &is_pushed).await;
+    assert_eq!(world.stored(id).await.unwrap().live.attempts[0].rounds, 1);
+    assert_eq!(delivered(&world, "challenge").await, ["one"], "nobody was prompted again");
+    world.portal.cancel(id).await.unwrap();
+    world.outcome(id).await;
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p5_an_app_that_only_polls_has_its_steps_time_before_the_phone_rings() {
     let world = World::new(PEOPLE).await;
     let device = NewDevice {

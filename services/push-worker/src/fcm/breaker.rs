@@ -195,19 +195,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn p8_requests_that_hang_open_it_before_they_time_out() {
         let case = Case::new();
-        let hanging: Vec<_> = (0..OPENS_AFTER)
-            .map(|_| {
-                let breaker = Arc::clone(&case.breaker);
-                tokio::spawn(async move { breaker.pass(pending()).await })
-            })
-            .collect();
+        let mut hanging = tokio::task::JoinSet::new();
+        for _ in 0..OPENS_AFTER {
+            let breaker = Arc::clone(&case.breaker);
+            hanging.spawn(async move { breaker.pass(pending()).await });
+        }
         tokio::task::yield_now().await;
         tokio::time::advance(SLOW + Duration::from_millis(1)).await;
         tokio::task::yield_now().await;
         assert!(case.is_open());
-        for one in hanging {
-            one.abort();
-        }
     }
 
     #[tokio::test(start_paused = true)]

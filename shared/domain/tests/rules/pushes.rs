@@ -284,6 +284,17 @@ fn e6_only_the_device_that_answered_its_push_is_not_told() {
 }
 
 #[test]
+fn an_answer_in_the_app_is_told_as_the_pushs_whichever_step_is_live() {
+    let pushed = steps(&opened(&[Channel::Push, Channel::Voice], false), &[SEND, PUSHED]);
+    let called = play(&pushed, &Event::Check { attempt: 1 }, 12);
+    assert_eq!(called.telling_attempt().unwrap().channel, Channel::Voice);
+    let reported = play(&called, &decided(Decision::NotMe), 13);
+    assert_eq!(reported.telling_attempt().unwrap().channel, Channel::Push);
+    let expired = play(&called, &Event::Expire, ANSWER_BY_S);
+    assert_eq!(expired.telling_attempt().unwrap().channel, Channel::Voice);
+}
+
+#[test]
 fn a_failure_of_the_first_sending_says_nothing_while_the_second_is_under_way() {
     let again = steps(&opened(&[Channel::Push], false), &[SEND, RESEND]);
     for late in [failed(Reason::DeviceUnregistered), failed(Reason::PushUndeliverable), unreached(1)] {
