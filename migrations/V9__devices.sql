@@ -6,6 +6,7 @@ ALTER TABLE devices
     ADD COLUMN platform text,                           -- android, ios or other
     ADD COLUMN push_fid boolean NOT NULL DEFAULT false, -- whether `push_token` is a Firebase installation id
     ADD COLUMN push_version bigint NOT NULL DEFAULT 0,  -- of the latest refresh of `push_token`: an older one comes too late
+    ADD COLUMN push_retired boolean NOT NULL DEFAULT false, -- whether its latest `push_token` was forgotten because the app was gone
     ADD COLUMN activated_at timestamptz,
     ADD COLUMN totp bytea,                              -- secret of its one-time codes (RFC 6238), encrypted for this device
     ADD COLUMN totp_step bigint NOT NULL DEFAULT 0;     -- the latest time step of which a code was taken: none is taken twice
@@ -36,6 +37,7 @@ CREATE TABLE untested_devices (
     push_token text,
     push_fid boolean NOT NULL,
     push_version bigint NOT NULL DEFAULT 0,
+    push_retired boolean NOT NULL DEFAULT false,
     activated_at timestamptz NOT NULL,
     totp bytea NOT NULL,
     UNIQUE (id, portal),

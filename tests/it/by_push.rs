@@ -12,7 +12,7 @@ use fleet_domain::{
 use fleet_records::{DeviceAlg, NewDevice, NewPhone};
 
 use self::app::App;
-use crate::world::{ALL, World, until};
+use crate::world::{ALL, Running, World, until};
 
 /// The simulator's swarm: its devices approve, and share one key.
 const DEVICE_1: &str = "00000000-0000-8000-8000-000000000001";
@@ -103,10 +103,22 @@ async fn p8_a_token_that_is_gone_is_retired_and_the_phone_follows_at_once() {
     let rang_after = rang_at.since(push.ended_at.unwrap());
     println!("UNREGISTERED to a ringing phone: {rang_after:?}");
     assert!(rang_after < Duration::from_secs(1), "{rang_after:?}");
-    // The token is gone for good: the next push goes nowhere.
-    let again = world.ask(&world.portal.draft(heidi).answer_within(Duration::from_secs(3))).await;
-    assert_eq!(world.outcome(again).await.reason, Some(Reason::PushUndeliverable));
+    // The token is gone for good: the next sign-in sends nothing, and waits for nothing either.
+    until("that is counted", || async { is_counted(&fleet, "mfa_push_tokens_retired_total 1") }).await;
+    let outcome = world.outcome(world.ask(&draft).await).await;
+    assert_eq!(outcome.reason, Some(Reason::OkKey));
+    let [push, call] = outcome.attempts.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!(push.reason, Some(Reason::DeviceUnregistered));
+    assert!(call.reserved_at.since(push.reserved_at) < Duration::from_secs(2), "{outcome:?}");
     assert_eq!(world.facts("push").await.len(), 1);
+    // With a new token the app is back.
+    let device = fleet_domain::DeviceId::parse(DEVICE_1).unwrap();
+    let fresh = fleet_domain::PushToken::new("swarm-1".into());
+    assert!(world.records.refresh_push_token(device, Some(&fresh), 1).await.unwrap());
+    let id = world.ask(&world.portal.draft(heidi)).await;
+    until("it has the push", || async { delivered(&world, "challenge").await == ["swarm-1"] }).await;
+    world.portal.cancel(id).await.unwrap();
+    assert_eq!(world.outcome(id).await.reason, Some(Reason::CallerCanceled));
     assert!(fleet.stop().await);
 }
 
@@ -156,6 +168,11 @@ async fn delivered(world: &World, event: &str) -> Vec<String> {
     let mut tokens: Vec<String> = delivered.map(|push| push["token"].as_str().unwrap().to_owned()).collect();
     tokens.sort();
     tokens
+}
+
+/// Whether a metric without labels stands so.
+fn is_counted(fleet: &Running, line: &str) -> bool {
+    fleet.assembly.metrics.render().lines().any(|counted| counted == line)
 }
 
 async fn is_resent(world: &World, id: ChallengeId) -> bool {
@@ -213,6 +230,29 @@ async fn p7_a_device_whose_push_may_have_arrived_is_sent_it_once_more_and_the_ot
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p7_what_came_of_a_push_is_kept_while_the_database_does_not_take_it() {
+    let world = World::new(&format!("{PEOPLE}\n{}", ignoring(DEVICE_1, "one"))).await;
+    let mallory = world.app_user("mallory", &[(DEVICE_1, "one")]).await;
+    let slow = serde_json::json!({ "rules": [{ "place": "push", "fault": "slow", "delay": "2s" }] });
+    world.faults(&slow).await;
+    let fleet = world.start(&ALL).await;
+    let id = world.ask(&world.portal.draft(mallory).answer_within(Duration::from_mins(1))).await;
+    until("the device has it", || async { delivered(&world, "challenge").await == ["one"] }).await;
+    // FCM has not answered yet. No statement waits for as long as this.
+    let sql = "DO $$ BEGIN LOCK TABLE challenges IN EXCLUSIVE MODE; PERFORM pg_sleep(6); END $$";
+    world.scratch.sql(sql).await;
+    let is_pushed = async || {
+        world.stored(id).await.is_some_and(|c| c.live.attempts[0].state == fleet_domain::AttemptState::Pushed)
+    };
+    until("it is stored", &is_pushed).await;
+    assert_eq!(world.stored(id).await.unwrap().live.attempts[0].rounds, 1);
+    assert_eq!(delivered(&world, "challenge").await, ["one"], "nobody was prompted again");
+    world.portal.cancel(id).await.unwrap();
+    world.outcome(id).await;
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p5_an_app_that_only_polls_has_its_steps_time_before_the_phone_rings() {
     let world = World::new(PEOPLE).await;
     let device = NewDevice {
@@ -226,7 +266,7 @@ async fn p5_an_app_that_only_polls_has_its_steps_time_before_the_phone_rings() {
     let fleet = world.start(&ALL).await;
     let draft = world
         .portal
-        .draft(ivan)
+        .draft(ivan.clone())
         .then_by(Channel::Push, Target::Primary, Some(Duration::from_secs(5)))
         .then_by(Channel::Voice, Target::Primary, None);
     let outcome = world.outcome(world.ask(&draft).await).await;
@@ -234,6 +274,10 @@ async fn p5_an_app_that_only_polls_has_its_steps_time_before_the_phone_rings() {
     let [push, call] = outcome.attempts.as_slice() else { panic!("{outcome:?}") };
     assert_eq!(push.reason, Some(Reason::NoResponse));
     assert!(call.reserved_at.since(push.reserved_at) >= Duration::from_secs(5), "{outcome:?}");
+    // Nothing was sent that could not be delivered: without another step, nobody has answered.
+    let alone = world.ask(&world.portal.draft(ivan).answer_within(Duration::from_secs(3))).await;
+    let outcome = world.outcome(alone).await;
+    assert_eq!((outcome.result, outcome.reason), (ChallengeResult::Expired, Some(Reason::NoResponse)));
     assert!(world.facts("push").await.is_empty());
     assert!(fleet.stop().await);
 }
@@ -249,6 +293,7 @@ async fn p10_while_fcm_fails_the_phone_follows_without_waiting_for_it() {
         totp: None,
     };
     let judy = world.user("judy", Channel::Push, vec![primary("+19195550101")], vec![device]).await;
+    let frank = world.app_user("frank", &[(DEVICE_2, "swarm-2")]).await;
     world
         .faults(
             &serde_json::json!({ "rules": [{ "place": "push", "fault": "error_before", "status": 503 }] }),
@@ -268,6 +313,41 @@ async fn p10_while_fcm_fails_the_phone_follows_without_waiting_for_it() {
     let facts = world.facts("push").await;
     let tries = facts.iter().filter(|push| push["event"] == "challenge").count();
     assert_eq!(tries, 1, "nobody waited to send it again");
+    let alone = world.ask(&world.portal.draft(frank).answer_within(Duration::from_secs(8))).await;
+    assert_eq!(world.outcome(alone).await.reason, Some(Reason::PushUndeliverable));
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p8_while_fcm_hangs_challenges_are_accepted_and_their_pushes_follow_once_it_answers() {
+    const PREFETCH: usize = 20;
+    const CHALLENGES: usize = 2 * PREFETCH;
+    let mut world = World::new(PEOPLE).await;
+    world.set("FLEET_PUSH_WORKER__PREFETCH", &PREFETCH.to_string());
+    let mut people = Vec::new();
+    for number in 1..=CHALLENGES {
+        let (device, token) = (format!("00000000-0000-8000-8000-{number:012x}"), format!("swarm-{number}"));
+        people.push(world.app_user(&format!("user-{number}"), &[(&device, &token)]).await);
+    }
+    let hangs = serde_json::json!({ "rules": [{ "place": "push", "fault": "timeout_before" }] });
+    world.faults(&hangs).await;
+    let fleet = world.start(&ALL).await;
+    let mut ids = Vec::new();
+    for person in people {
+        ids.push(world.ask(&world.portal.draft(person).answer_within(Duration::from_mins(2))).await);
+    }
+    // No request to FCM has timed out by then.
+    until("all are accepted", || async {
+        fleet.count("mfa_challenges_accepted_total", &["channel=\"push\""]) == CHALLENGES as u64
+    })
+    .await;
+    assert_eq!(fleet.count("mfa_push_sends_total", &["result=\"unclear\""]), 0);
+    until("FCM is left alone", || async { is_counted(&fleet, "mfa_push_breaker_open 1") }).await;
+    world.faults(&serde_json::json!({ "rules": [] })).await;
+    for id in ids {
+        assert_eq!(world.outcome_within(id, Duration::from_mins(1)).await.reason, Some(Reason::OkPush));
+    }
+    assert!(is_counted(&fleet, "mfa_push_breaker_open 0"));
     assert!(fleet.stop().await);
 }
 

@@ -1,17 +1,20 @@
 //! Carries a challenge's push out: commits that it is about to be sent, sends it to all devices at once, commits
 //! what came of it, and hands over what is owed then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_broker::{Delivery, Verdict};
 use fleet_domain::{
-    Attempt, AttemptState, Challenge, Device, DeviceId, Event, Purpose, Step, User, has_resend_left, owed,
+    Attempt, AttemptState, Challenge, Device, DeviceId, Event, Purpose, PushToken, Step, User,
+    has_resend_left, owed,
 };
 use fleet_engine::{Applied, Apply, Engine, Error};
 use fleet_lifecycle::{CrashPoint, crash_during, crash_point};
 use fleet_records::{Actor, Stored};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::fcm::{Fcm, FcmError, Push};
 use crate::metrics::{PushMetrics, Resend};
@@ -27,11 +30,19 @@ pub(crate) struct Dispatch {
     engine: Engine,
     fcm: Fcm,
     metrics: PushMetrics,
+    /// Places for pushes that are sent by the deliveries that ask for them: see [`Dispatch::place`].
+    places: Arc<Semaphore>,
 }
 
 impl Dispatch {
-    pub(crate) const fn new(engine: Engine, fcm: Fcm, metrics: PushMetrics) -> Self {
-        Self { engine, fcm, metrics }
+    pub(crate) fn new(engine: Engine, fcm: Fcm, metrics: PushMetrics, places: usize) -> Self {
+        Self { engine, fcm, metrics, places: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// A place for a delivery that accepts a challenge to send its push as well. `None` where FCM is so slow that all are
+    /// taken: the push is then left to the deliveries of another queue, so that accepting goes on.
+    pub(crate) fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
     }
 
     pub(crate) const fn engine(&self) -> &Engine {
@@ -48,7 +59,7 @@ impl Dispatch {
     ) -> Result<Verdict, Error> {
         match sending(&stored.challenge) {
             Some(attempt) => {
-                let devices = devices_of(user, &stored.challenge);
+                let devices = of_step(user.map(|user| user.devices).unwrap_or_default(), &stored.challenge);
                 self.send(stored, attempt, (devices, delivery)).await
             }
             None => self.carry_on(stored, delivery).await,
@@ -98,7 +109,7 @@ impl Dispatch {
         }
         let push =
             Push::prompt(&stored.challenge, self.engine.records().portal(&stored.challenge.key.portal));
-        let mut sent = Sent { devices: devices.len(), failures: Vec::new() };
+        let mut sent = Sent::before(attempt.rounds, &devices);
         if !is_first {
             if push.ttl_s(self.engine.now()).is_some() {
                 self.metrics.resent(cause(attempt));
@@ -108,34 +119,56 @@ impl Dispatch {
             }
         }
         crash_point(CrashPoint::Committed);
-        let mut sends: FuturesUnordered<_> =
-            devices.iter().filter_map(|device| self.send_to(&push, device)).collect();
         // An attempt that a device has taken before only gets its devices.
-        let mut settled =
-            matches!(attempt.state, AttemptState::Pushed | AttemptState::Opened).then(|| stored.clone());
-        // The first device that takes it makes the challenge `pushed`: a slow one must not hold that up.
-        while let Some((device, result)) = sends.next().await {
-            match result {
-                Ok(()) if settled.is_none() => {
-                    let devices = u8::try_from(sent.devices).unwrap_or(u8::MAX);
-                    settled = Some(self.settle(&stored, Event::Pushed { attempt: number, devices }).await?);
-                }
-                Ok(()) => {}
-                Err(error) => sent.failures.push((device, error)),
+        let taken_before = matches!(attempt.state, AttemptState::Pushed | AttemptState::Opened);
+        let pushed = Event::Pushed { attempt: number, devices: sent.may_show() };
+        let (taken, is_taken) = oneshot::channel();
+        let sending = self.send_to_all(&push, &devices, taken);
+        let committing = async {
+            match is_taken.await {
+                Ok(()) if !taken_before => self.settle(&stored, &pushed).await.map(Some),
+                Ok(()) | Err(_) => Ok(taken_before.then(|| stored.clone())),
             }
-        }
+        };
+        let (failures, settled) = tokio::join!(sending, committing);
+        sent.failures.extend(failures);
         let random = fleet_keys::random_bytes();
-        let (before, event) = if let Some(settled) = settled {
+        let (before, event) = if let Some(settled) = settled? {
             (settled, sent.unreached(number, random).filter(|_| is_first))
         } else {
             log_failure(&stored.challenge, number, &sent);
             (stored, Some(sent.failed(number, random)))
         };
         let settled = match event {
-            Some(event) => self.settle(&before, event).await?,
+            Some(event) => self.settle(&before, &event).await?,
             None => before,
         };
         self.come_back_or_hand_over(&settled).await
+    }
+
+    /// Sends the push to all devices at once, and says as soon as the first has taken it, since that makes the challenge
+    /// `pushed`: a slow one must not hold it up. Returns those that did not take it, and why.
+    async fn send_to_all(
+        &self,
+        push: &Push,
+        devices: &[Device],
+        taken: oneshot::Sender<()>,
+    ) -> Vec<(DeviceId, FcmError)> {
+        let mut taken = Some(taken);
+        let mut failures = Vec::new();
+        let mut sends: FuturesUnordered<_> =
+            devices.iter().filter_map(|device| self.send_to(push, device)).collect();
+        while let Some((device, result)) = sends.next().await {
+            match result {
+                Ok(()) => {
+                    if let Some(taken) = taken.take() {
+                        let _ = taken.send(());
+                    }
+                }
+                Err(error) => failures.push((device, error)),
+            }
+        }
+        failures
     }
 
     /// A re-send that waits for its time is brought by this very delivery.
@@ -149,23 +182,26 @@ impl Dispatch {
         }
     }
 
-    /// Reads the devices of the step. One that is being tested is not among its user's devices yet.
+    /// Reads the devices of the step.
     async fn devices(&self, challenge: &Challenge) -> Result<Vec<Device>, Error> {
-        let devices = devices_of(self.user(challenge).await?, challenge);
-        let is_test = challenge.request.purpose == Purpose::EnrollmentTest;
-        match challenge.current_step() {
-            Some(Step::Push { device: Some(only), .. }) if is_test && devices.is_empty() => {
-                Ok(self.engine.records().untested_device(*only).await?.into_iter().collect())
-            }
-            Some(Step::Push { .. } | Step::Voice { .. } | Step::Totp { .. }) | None => Ok(devices),
-        }
+        Ok(of_step(self.all_devices(challenge).await?, challenge))
     }
 
-    pub(crate) async fn user(&self, challenge: &Challenge) -> Result<Option<User>, Error> {
-        match &challenge.request.user {
-            Some(user) => Ok(self.engine.records().user(user).await?),
-            None => Ok(None),
+    /// Reads the devices that any step may ask. One that is being tested is not among its user's yet.
+    pub(crate) async fn all_devices(&self, challenge: &Challenge) -> Result<Vec<Device>, Error> {
+        let records = self.engine.records();
+        let user = match &challenge.request.user {
+            Some(user) => records.user(user).await?,
+            None => None,
+        };
+        let mut devices = user.map(|user| user.devices).unwrap_or_default();
+        if challenge.request.purpose == Purpose::EnrollmentTest
+            && let [Step::Push { device: Some(tested), .. }] = challenge.request.steps[..]
+            && devices.iter().all(|device| device.id != tested)
+        {
+            devices.extend(records.untested_device(tested).await?);
         }
+        Ok(devices)
     }
 
     /// `None` for a device that only polls.
@@ -182,25 +218,31 @@ impl Dispatch {
                     self.metrics.alarm(error);
                 }
                 if error.retires_token() {
-                    match self.engine.records().retire_push_token(device.id, token).await {
-                        Ok(()) => self.metrics.retired(),
-                        Err(error) => tracing::warn!(
-                            device = %device.id,
-                            %error,
-                            "a push token could not be retired; the next push tries again"
-                        ),
-                    }
+                    self.retire_soon(device.id, token.clone());
                 }
             }
             (device.id, result)
         })
     }
 
-    pub(crate) async fn settle(&self, stored: &Stored, event: Event) -> Result<Stored, Error> {
-        let key = &stored.challenge.key;
-        let apply = Apply::bulk(key, Actor::Provider).knowing(stored.clone());
+    /// Forgets a token in a task of its own: the next step waits for nothing. Where it fails, the next push tries again.
+    fn retire_soon(&self, device: DeviceId, token: PushToken) {
+        let dispatch = self.clone();
+        self.engine.spawn("retire a push token", async move {
+            match dispatch.engine.records().retire_push_token(device, &token).await {
+                Ok(true) => dispatch.metrics.retired(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%device, %error, "a push token could not be retired; the next push tries again");
+                }
+            }
+        });
+    }
+
+    /// Commits what came of a sending. It is not thrown away where that fails: everybody would be prompted again.
+    pub(crate) async fn settle(&self, stored: &Stored, event: &Event) -> Result<Stored, Error> {
         crash_point(CrashPoint::Posted);
-        let applied = self.engine.apply(apply, |_| event.clone()).await?;
+        let applied = self.engine.commit_happened(stored.clone(), event).await?;
         crash_point(CrashPoint::Stored);
         Ok(match applied {
             Applied::Changed { after, .. } => after,
@@ -218,8 +260,7 @@ impl Dispatch {
 }
 
 /// The devices of the step: the one that it names, or all.
-fn devices_of(user: Option<User>, challenge: &Challenge) -> Vec<Device> {
-    let mut devices = user.map(|user| user.devices).unwrap_or_default();
+fn of_step(mut devices: Vec<Device>, challenge: &Challenge) -> Vec<Device> {
     if let Some(Step::Push { device: Some(only), .. }) = challenge.current_step() {
         devices.retain(|device| device.id == *only);
     }
@@ -253,9 +294,12 @@ const fn cause(attempt: &Attempt) -> Resend {
 
 fn log_failure(challenge: &Challenge, attempt: u8, sent: &Sent) {
     let (challenge, devices) = (&challenge.key, sent.devices);
-    if let Some(cause) = sent.telling() {
-        tracing::warn!(%challenge, attempt, devices, %cause, "no device took the push");
-    } else {
-        tracing::debug!(%challenge, attempt, devices, "no device has a push token");
+    match sent.telling() {
+        // That was said once for all of them.
+        Some(cause @ FcmError::Away { .. }) => {
+            tracing::debug!(%challenge, attempt, devices, %cause, "the push was not tried");
+        }
+        Some(cause) => tracing::warn!(%challenge, attempt, devices, %cause, "no device took the push"),
+        None => tracing::debug!(%challenge, attempt, devices, "no device has a push token"),
     }
 }

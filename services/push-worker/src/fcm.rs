@@ -1,8 +1,9 @@
 //! Firebase Cloud Messaging, HTTP v1.
 //!
 //! `sender` sends one push to one device and decides what is tried again; `message` is what is sent, `client`
-//! how, `token` with which right, and `error` what an answer means.
+//! how, `token` with which right, `breaker` whether at all, and `error` what an answer means.
 
+mod breaker;
 mod client;
 mod error;
 mod message;

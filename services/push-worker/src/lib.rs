@@ -36,7 +36,8 @@ pub fn start(assembly: &Assembly, all: &AllSettings) -> anyhow::Result<()> {
     let profile = fcm.profile().map_err(|e| all.refuse(&e))?;
     let fcm = Fcm::start(profile, &assembly.context, &assembly.metrics, &assembly.readiness)?;
     let engine = assembly.engine.clone();
-    let dispatch = Dispatch::new(engine.clone(), fcm, PushMetrics::new(&assembly.metrics));
+    let dispatch =
+        Dispatch::new(engine.clone(), fcm, PushMetrics::new(&assembly.metrics), settings.sending_places());
     let hands = QueueHands::new(engine.clone());
 
     let broker = &assembly.broker;

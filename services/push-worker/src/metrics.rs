@@ -79,7 +79,7 @@ impl PushMetrics {
             retired: retired.with_label_values::<&str>(&[]),
             alarms: metrics.counter(
                 "mfa_push_configuration_alarms_total",
-                "Pushes refused because an account, a key or a setting is wrong: someone must act.",
+                "Pushes refused because an account, a key, a setting or the fleet's own message is wrong: someone must act.",
                 &["cause"],
             ),
         }
@@ -111,6 +111,37 @@ impl PushMetrics {
 
     pub(crate) fn alarm(&self, cause: FcmError) {
         self.alarms.with_label_values(&[cause.label()]).inc();
+    }
+}
+
+/// What is told of the breaker.
+pub(crate) struct BreakerMetrics {
+    open: IntGauge,
+    opened: IntCounter,
+}
+
+impl BreakerMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let open = metrics.gauge(
+            "mfa_push_breaker_open",
+            "1 while no pushes are tried because the push service failed or hung for all of them; else 0.",
+            &[],
+        );
+        let opened = metrics.counter(
+            "mfa_push_breaker_opened_total",
+            "How often pushes stopped being tried because the push service failed or hung for all of them.",
+            &[],
+        );
+        Self { open: open.with_label_values::<&str>(&[]), opened: opened.with_label_values::<&str>(&[]) }
+    }
+
+    pub(crate) fn opened(&self) {
+        self.open.set(1);
+        self.opened.inc();
+    }
+
+    pub(crate) fn closed(&self) {
+        self.open.set(0);
     }
 }
 

@@ -14,6 +14,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How many of the deliveries that accept challenges may send their pushes as well: half, so that the others accept on
+    /// while FCM is slow.
+    pub(crate) fn sending_places(self) -> usize {
+        usize::from(self.prefetch / 2).max(1)
+    }
+
     /// Checks what the section promises.
     pub fn check(&self) -> Result<(), NotAllowed> {
         if (1..=2_000).contains(&self.prefetch) {

@@ -64,7 +64,7 @@ pub(crate) fn turn(challenge: &Challenge, redelivered: bool, now: Timestamp, pat
     }
     // It was sent as often as it may be, perhaps, and nobody knows what came of it.
     let reason = Reason::PushUndeliverable;
-    Turn::Commit(Event::PushFailed { attempt: number, reason, provider_code: None })
+    Turn::Commit(Event::PushFailed { attempt: number, round: attempt.rounds, reason, provider_code: None })
 }
 
 #[cfg(test)]
@@ -79,8 +79,11 @@ mod tests {
     const RESEND: Event = Event::Resend { attempt: 1 };
     const PUSHED: Event = Event::Pushed { attempt: 1, devices: 1 };
     const ASKED: Event = Event::ResendAsked;
-    const FAILED: Event =
-        Event::PushFailed { attempt: 1, reason: Reason::PushUndeliverable, provider_code: None };
+    const FAILED: Event = failed(1);
+
+    const fn failed(round: u8) -> Event {
+        Event::PushFailed { attempt: 1, round, reason: Reason::PushUndeliverable, provider_code: None }
+    }
 
     fn wait(seconds: u64) -> Turn {
         Turn::Wait(Duration::from_secs(seconds))
@@ -101,8 +104,8 @@ mod tests {
             (&[KEEPER], false, 12, Turn::Commit(RESEND)),
             (&[KEEPER], true, 0, Turn::Commit(RESEND)),
             (&[KEEPER, RESEND], false, 12, wait(12)),
-            (&[KEEPER, RESEND], false, 24, Turn::Commit(FAILED)),
-            (&[KEEPER, RESEND], true, 1, Turn::Commit(FAILED)),
+            (&[KEEPER, RESEND], false, 24, Turn::Commit(failed(2))),
+            (&[KEEPER, RESEND], true, 1, Turn::Commit(failed(2))),
             (&[WATCHED], false, 0, Turn::Nothing),
             (&[WATCHED], true, 30, Turn::Nothing),
             (&[KEEPER, PUSHED], true, 30, Turn::Nothing),
@@ -119,6 +122,7 @@ mod tests {
     fn p7_a_re_send_is_made_when_its_time_has_come_and_once() {
         let unreached = Event::Unreached {
             attempt: 1,
+            round: 1,
             devices: vec![DeviceId::parse("00000000-0000-8000-8000-000000000001").unwrap()],
             again_after: Duration::from_secs(10),
             provider_code: None,
@@ -142,7 +146,7 @@ mod tests {
         }
         let again = step(&after(&[KEEPER, unreached]), &RESEND, at(11)).unwrap();
         assert_eq!(turn(&again, false, at(12), PATIENCE), wait(10), "whoever sends it may do so just now");
-        assert_eq!(turn(&again, true, at(12), PATIENCE), Turn::Commit(FAILED));
+        assert_eq!(turn(&again, true, at(12), PATIENCE), Turn::Commit(failed(2)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tells the devices that did not answer a challenge that it is over.
 
 use fleet_broker::Verdict;
-use fleet_domain::{Challenge, Device, Event, Step, User};
+use fleet_domain::{Challenge, Device, End, Event};
 use fleet_engine::Error;
 use fleet_records::Stored;
 use futures_util::StreamExt;
@@ -14,26 +14,20 @@ impl Dispatch {
     /// Tells the devices that did not answer that it is over. What fails is counted, and not tried again: the app finds an
     /// empty list.
     pub(crate) async fn withdraw(&self, stored: Stored) -> Result<Verdict, Error> {
-        let devices = devices_to_tell(self.user(&stored.challenge).await?, &stored.challenge);
+        let devices = devices_to_tell(self.all_devices(&stored.challenge).await?, &stored.challenge);
         let push = Push::withdrawal(&stored.challenge);
         let mut sends: FuturesUnordered<_> =
             devices.iter().filter_map(|device| self.send_to(&push, device)).collect();
         while sends.next().await.is_some() {}
-        let settled = self.settle(&stored, Event::Withdrawn).await?;
+        let settled = self.settle(&stored, &Event::Withdrawn).await?;
         self.hand_over_owed(&settled).await
     }
 }
 
 /// The devices of all push steps that were gone, but the one that has answered.
-fn devices_to_tell(user: Option<User>, challenge: &Challenge) -> Vec<Device> {
-    let answered = challenge.live.end.as_ref().and_then(|end| end.device);
-    let was_asked = |device: &Device| {
-        challenge.request.steps.iter().take(usize::from(challenge.live.step) + 1).any(|step| match step {
-            Step::Push { device: only, .. } => only.is_none_or(|only| only == device.id),
-            Step::Voice { .. } | Step::Totp { .. } => false,
-        })
-    };
-    let mut devices = user.map(|user| user.devices).unwrap_or_default();
+fn devices_to_tell(mut devices: Vec<Device>, challenge: &Challenge) -> Vec<Device> {
+    let answered = challenge.live.end.as_ref().and_then(End::answered_by);
+    let was_asked = |device: &Device| challenge.begun_steps().any(|step| step.asks(device.id));
     devices.retain(|device| answered != Some(device.id) && was_asked(device));
     devices
 }
@@ -42,32 +36,19 @@ fn devices_to_tell(user: Option<User>, challenge: &Challenge) -> Vec<Device> {
 mod tests {
     use super::*;
     use crate::examples::{at, challenge, challenge_with_fallback};
-    use fleet_domain::{Assurance, Channel, Decision, DeviceId, UserId, step};
+    use fleet_domain::{Assurance, CodeVerdict, Decision, DeviceId, Step, step};
 
     fn device(number: usize) -> DeviceId {
         DeviceId::parse(&format!("00000000-0000-8000-8000-{number:012}")).unwrap()
     }
 
-    fn user() -> User {
-        User {
-            id: UserId::parse("kim").unwrap(),
-            audience: "staff".into(),
-            method: Channel::Push,
-            blocked: false,
-            has_pin: false,
-            pin_locked_until: None,
-            totp_locked_until: None,
-            bypass: false,
-            opted_out: Vec::new(),
-            phones: Vec::new(),
-            devices: (1..=3)
-                .map(|number| Device { id: device(number), push_token: None, has_totp: false })
-                .collect(),
-        }
-    }
-
     fn told(challenge: &Challenge) -> Vec<DeviceId> {
-        devices_to_tell(Some(user()), challenge).into_iter().map(|device| device.id).collect()
+        let device =
+            |number| Device { id: device(number), push_token: None, push_gone: false, has_totp: false };
+        devices_to_tell((1..=3).map(device).collect(), challenge)
+            .into_iter()
+            .map(|device| device.id)
+            .collect()
     }
 
     #[test]
@@ -79,7 +60,27 @@ mod tests {
         assert_eq!(told(&answered), [device(1), device(3)]);
         let canceled = step(&pushed, &Event::Cancel, at(2)).unwrap();
         assert_eq!(told(&canceled), [device(1), device(2), device(3)]);
-        assert_eq!(devices_to_tell(None, &canceled), [], "the user was erased");
+    }
+
+    #[test]
+    fn e6_the_device_whose_code_was_typed_is_told_too() {
+        let mut by_code = challenge();
+        let mut request = (*by_code.request).clone();
+        request.steps.push(Step::Totp { device: None, timeout_ms: None });
+        let Step::Push { timeout_ms, .. } = &mut request.steps[0] else { panic!() };
+        *timeout_ms = Some(5_000);
+        by_code.request = std::sync::Arc::new(request);
+        let id = [1; 16];
+        let events = [
+            (Event::Send { check_after: None }, 0),
+            (Event::Pushed { attempt: 1, devices: 3 }, 1),
+            (Event::Check { attempt: 1 }, 7),
+            (Event::CodeEntered { attempt: 2, id }, 8),
+            (Event::CodeJudged { attempt: 2, id, verdict: CodeVerdict::Right(device(2)) }, 9),
+        ];
+        let approved =
+            events.iter().fold(by_code, |c, (event, second)| step(&c, event, at(*second)).unwrap());
+        assert_eq!(told(&approved), [device(1), device(2), device(3)]);
     }
 
     #[test]

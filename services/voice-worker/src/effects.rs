@@ -23,17 +23,6 @@ const POST_MARGIN: Duration = Duration::from_secs(2);
 /// For so long after a challenge was accepted its user need not be read again: whoever blocks a user ends what was
 /// accepted meanwhile.
 const JUST_ACCEPTED: Duration = Duration::from_secs(1);
-/// Pauses before what came of a POST is committed once more; the last one is repeated.
-const COMMIT_PAUSES: [Duration; 5] = [
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-];
-/// How long after its challenge is over the id of a call is still tried to be stored: it is to be ended then.
-const COMMIT_MARGIN: Duration = Duration::from_secs(10);
-
 /// The worker's hands: a carrier for voice, queues for everything else.
 #[derive(Clone)]
 pub(crate) struct VoiceHands {
@@ -217,7 +206,7 @@ impl VoiceHands {
             let again_after = Some(RESERVED_CHECK);
             let event =
                 Event::NotPlaced { attempt, reason: Reason::Throttled, provider_code: None, again_after };
-            return self.commit_posted(stored, &event).await.map(drop);
+            return self.engine.commit_happened(stored, &event).await.map(drop);
         }
         let posting = crash_during(CrashPoint::Posting, self.carrier.create_call(&create));
         let event = match posting.await {
@@ -228,40 +217,10 @@ impl VoiceHands {
             Err(error) => not_placed(&key, attempt, &error),
         };
         crash_point(CrashPoint::Posted);
-        let applied = self.commit_posted(stored, &event).await?;
+        let applied = self.engine.commit_happened(stored, &event).await?;
         crash_point(CrashPoint::Stored);
         // It may have ended meanwhile: then the call that was just placed is owed a hang-up.
         self.carry_out_all(applied.stored()).await
-    }
-
-    /// Commits what came of a POST. Nobody else knows it, so it is not given back to a queue while the database
-    /// is away: it is kept and tried again for as long as it matters.
-    async fn commit_posted(&self, stored: Stored, event: &Event) -> Result<Applied, Error> {
-        let key = stored.challenge.key.clone();
-        let until = stored.challenge.request.answer_by.plus(COMMIT_MARGIN);
-        let mut known = Some(stored);
-        let mut pauses = COMMIT_PAUSES.into_iter();
-        let mut pause = Duration::ZERO;
-        loop {
-            let mut apply = Apply::bulk(&key, Actor::Provider);
-            apply.known = known.take();
-            let error = match self.engine.apply(apply, |_| event.clone()).await {
-                Ok(applied) => return Ok(applied),
-                Err(error) => error,
-            };
-            pause = pauses.next().unwrap_or(pause);
-            let may_pass = match &error {
-                Error::Records(_) | Error::Contended(_) | Error::HandOver(_) | Error::PortalsNotLoaded => {
-                    true
-                }
-                Error::Unknown | Error::UnknownPortal => false,
-            };
-            if !may_pass || self.engine.now().plus(pause) > until {
-                return Err(error);
-            }
-            tracing::warn!(challenge = %key, event = event.word(), %error, "what came of a POST is not stored yet; it is tried again");
-            tokio::time::sleep(pause).await;
-        }
     }
 
     /// Asks the carrier to end a call, and commits that it was asked.

@@ -1,7 +1,7 @@
 //! One message in, one verdict out.
 
 use fleet_broker::{Delivery, Handler, Verdict};
-use fleet_domain::Channel;
+use fleet_domain::{AttemptState, Challenge, Channel, Effect};
 use fleet_engine::{Accepted, Begin, Hands, owed_verdict};
 
 use crate::effects::VoiceHands;
@@ -22,7 +22,12 @@ impl Handler for ChallengeHandler {
         };
         match accepted {
             Accepted::New { stored, .. } | Accepted::Known(stored) => {
-                match self.hands.carry_out_all(&stored).await {
+                let carried_out = if is_being_pushed(&stored.challenge) {
+                    self.hands.engine.hand_over(&stored.challenge.key, &Effect::Push).await
+                } else {
+                    self.hands.carry_out_all(&stored).await
+                };
+                match carried_out {
                     Ok(()) => Verdict::Done,
                     Err(error) => error.verdict(),
                 }
@@ -34,6 +39,13 @@ impl Handler for ChallengeHandler {
     async fn give_up(&self, delivery: Delivery) -> Verdict {
         self.hands.engine.give_up(&delivery, &self.hands).await
     }
+}
+
+/// A push that is being sent, or is to be sent again, is watched by the delivery of its request, which may come back here
+/// where it is the user's own method: then whoever sends pushes has to watch on.
+fn is_being_pushed(challenge: &Challenge) -> bool {
+    let live = challenge.live_attempt().filter(|_| challenge.is_open());
+    live.is_some_and(|attempt| attempt.channel == Channel::Push && attempt.state != AttemptState::Reserved)
 }
 
 /// Takes owed voice work: whatever the challenge's row says is owed or due is done. Idempotent by the row.

@@ -104,6 +104,10 @@ pub struct Attempt {
     /// What was typed where a code is awaited; `None` where nothing was.
     #[n(27)]
     pub codes: Option<Codes>,
+    /// Whether the push was sent and no device took it. Where all devices only poll, nothing is sent.
+    #[n(28)]
+    #[cbor(default)]
+    pub undelivered: bool,
 }
 
 /// A push that is to be sent once more, or was.
@@ -207,6 +211,7 @@ impl Attempt {
             withdrawn: false,
             resend_asked: false,
             resend: None,
+            undelivered: false,
         }
     }
 

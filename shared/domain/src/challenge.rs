@@ -56,12 +56,20 @@ pub struct End {
     /// The version with which it ended: the one that the event `challenge.resolved` belongs to.
     #[n(3)]
     pub version: u32,
-    /// The device that decided, where one did.
+    /// The device that decided, or whose code was typed, where one did or was.
     #[n(4)]
     pub device: Option<DeviceId>,
     /// After how many seconds a new challenge may fare better, where this one was throttled.
     #[n(5)]
     pub retry_after_s: Option<u32>,
+}
+
+impl End {
+    /// The device that answered its push. One whose code was typed may show its push still.
+    #[must_use]
+    pub fn answered_by(&self) -> Option<DeviceId> {
+        self.device.filter(|_| self.reason != Reason::OkTotp)
+    }
 }
 
 /// What the decoded bytes of a row are not.
@@ -88,6 +96,17 @@ impl Challenge {
         self.live.attempts.iter().rev().find(|attempt| attempt.is_live())
     }
 
+    /// The attempt by which the challenge stands where it does: that of the push which a device has answered, whichever
+    /// step was live then, or else the last one.
+    #[must_use]
+    pub fn telling_attempt(&self) -> Option<&Attempt> {
+        let mut newest_first = self.live.attempts.iter().rev();
+        match self.live.end.as_ref().and_then(End::answered_by) {
+            Some(_) => newest_first.find(|attempt| attempt.channel == Channel::Push),
+            None => newest_first.next(),
+        }
+    }
+
     /// The attempt with this number.
     #[must_use]
     pub fn attempt(&self, number: u8) -> Option<&Attempt> {
@@ -98,6 +117,11 @@ impl Challenge {
     #[must_use]
     pub fn current_step(&self) -> Option<&Step> {
         self.request.steps.get(usize::from(self.live.step))
+    }
+
+    /// The steps that have been gone, and the one that is being gone.
+    pub fn begun_steps(&self) -> impl Iterator<Item = &Step> {
+        self.request.steps.iter().take(usize::from(self.live.step) + 1)
     }
 
     /// How long the phone of this attempt rings; nothing for other channels or where there is no such attempt.

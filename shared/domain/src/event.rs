@@ -193,6 +193,8 @@ pub enum Event {
     Unreached {
         /// The attempt.
         attempt: u8,
+        /// Which sending of it, from 1: once it is sent again, an earlier one says nothing any more.
+        round: u8,
         /// Which devices.
         devices: Vec<DeviceId>,
         /// The pause that the push service is to be given.
@@ -209,6 +211,8 @@ pub enum Event {
     PushFailed {
         /// The attempt.
         attempt: u8,
+        /// Which sending of it, from 1: once it is sent again, an earlier one says nothing any more.
+        round: u8,
         /// Why.
         reason: Reason,
         /// The provider's HTTP status or code.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::attempt::Attempt;
 use crate::challenge::{Challenge, End};
+use crate::request::Request;
 use crate::step::is_resend_asked;
 use crate::time::Timestamp;
 use crate::words::{AttemptState, Channel};
@@ -53,8 +54,8 @@ pub fn owed(challenge: &Challenge) -> Vec<Effect> {
     if is_resend_asked(challenge) {
         effects.push(Effect::Resend);
     }
-    let (end, answer_by) = (challenge.live.end.as_ref(), challenge.request.answer_by);
-    if challenge.live.attempts.iter().any(|attempt| stale_push(attempt, end, answer_by)) {
+    let (end, request) = (challenge.live.end.as_ref(), &challenge.request);
+    if challenge.live.attempts.iter().any(|attempt| stale_push(attempt, end, request)) {
         effects.push(Effect::Withdraw);
     }
     for attempt in &challenge.live.attempts {
@@ -74,10 +75,11 @@ pub(crate) fn unwanted_call(attempt: &Attempt, is_open: bool) -> Option<&String>
 
 /// Whether devices may still show the push of an attempt whose challenge has ended so, and were not told. Not where the
 /// time was over: the push has lived no longer.
-pub(crate) fn stale_push(attempt: &Attempt, end: Option<&End>, answer_by: Timestamp) -> bool {
+pub(crate) fn stale_push(attempt: &Attempt, end: Option<&End>, request: &Request) -> bool {
     end.is_some_and(|end| {
-        let answered = u8::from(end.device.is_some());
-        !attempt.withdrawn && attempt.devices > answered && end.at < answer_by
+        let step = request.steps.get(usize::from(attempt.step));
+        let answered = end.answered_by().filter(|device| step.is_some_and(|step| step.asks(*device)));
+        !attempt.withdrawn && attempt.devices > u8::from(answered.is_some()) && end.at < request.answer_by
     })
 }
 

@@ -231,6 +231,12 @@ impl Step {
         }
     }
 
+    /// Whether it is a push that this device gets.
+    #[must_use]
+    pub fn asks(&self, device: DeviceId) -> bool {
+        matches!(self, Self::Push { device: only, .. } if only.is_none_or(|only| only == device))
+    }
+
     /// After what time without an answer the next step follows, where the step says so.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         match self {

@@ -106,8 +106,7 @@ pub fn step(challenge: &Challenge, event: &Event, now: Timestamp) -> Result<Chal
 /// may get lost.
 fn watch_what_is_owed(before: &Challenge, next: &mut Challenge, now: Timestamp) {
     let owes = |attempt: &Attempt, end: Option<&End>| {
-        let answer_by = before.request.answer_by;
-        unwanted_call(attempt, end.is_none()).is_some() || stale_push(attempt, end, answer_by)
+        unwanted_call(attempt, end.is_none()).is_some() || stale_push(attempt, end, &before.request)
     };
     let Live { end, attempts, .. } = &mut next.live;
     for attempt in attempts {
@@ -188,6 +187,7 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
         }
         AttemptState::Sending if open => {
             attempt.state = AttemptState::PushFailed;
+            attempt.undelivered = true;
             attempt.check_at = None;
         }
         // Whoever has typed a code is asked by nothing else any more.
@@ -402,7 +402,9 @@ fn expiry_reason(challenge: &Challenge) -> Reason {
     let sent = challenge.live.attempts.iter().any(|attempt| attempt.state != AttemptState::Reserved);
     match challenge.live.attempts.last() {
         _ if !sent => Reason::NotStarted,
-        Some(attempt) if attempt.state == AttemptState::PushFailed => Reason::PushUndeliverable,
+        Some(attempt) if attempt.state == AttemptState::PushFailed && attempt.undelivered => {
+            Reason::PushUndeliverable
+        }
         Some(_) | None => Reason::NoResponse,
     }
 }

@@ -91,6 +91,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Where its pushes go; `None` for an app that only polls.
     pub push_token: Option<PushToken>,
+    /// Whether it has no push token because the app was gone when the last one was used, and not because it only polls.
+    pub push_gone: bool,
     /// Whether its one-time codes can be checked: its secret is stored.
     pub has_totp: bool,
 }

@@ -132,7 +132,9 @@ impl Engine {
                         crash_point(CrashPoint::Ended);
                     }
                     self.inner.metrics.observe(Some(&stored.challenge), &after.challenge);
-                    self.tell_soon(after.clone());
+                    if !is_told_anyway(&stored, &after.challenge) {
+                        self.tell_soon(after.clone());
+                    }
                     return Ok(Applied::Changed { before: stored.challenge, after });
                 }
                 Committed::Conflict => {
@@ -163,6 +165,12 @@ impl Engine {
         };
         Ok(self.inner.records.commit(apply.lane, transition).await?)
     }
+}
+
+/// Whether this is a late fact of a challenge whose end is not marked as told yet: whoever tells the end does so now, or
+/// the sweep will, which then tells this as well. Telling it here would tell the end twice.
+fn is_told_anyway(before: &Stored, after: &Challenge) -> bool {
+    !before.challenge.is_open() && after.live.end.as_ref().is_some_and(|end| before.told < end.version)
 }
 
 /// Between once and twice the pause.

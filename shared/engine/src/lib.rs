@@ -9,6 +9,7 @@ mod control;
 mod dead;
 mod error;
 mod hand_over;
+mod happened;
 mod links;
 mod metrics;
 mod owed_work;

@@ -83,7 +83,7 @@ impl EngineMetrics {
             ),
             ended: metrics.counter(
                 "mfa_challenges_ended_total",
-                "Challenges ended, by the channel of the last attempt.",
+                "Challenges ended, by the channel in which they were answered, or else of the last attempt.",
                 &["channel", "result", "reason"],
             ),
             swept: metrics.counter(
@@ -155,8 +155,11 @@ impl EngineMetrics {
             let result = end.reason.result().as_str();
             self.ended.with_label_values(&[channel, result, end.reason.as_str()]).inc();
             self.outcome.with_label_values(&[channel, result]).observe(seconds(asked_at, end.at));
-            let decided = after.live.attempts.last().and_then(|a| a.answered_ms.or(a.placed_ms));
-            if let Some(from) = decided {
+            let asked = after.telling_attempt().and_then(|a| match a.channel {
+                Channel::Push => a.placed_ms,
+                Channel::Voice | Channel::Totp => a.answered_ms.or(a.placed_ms),
+            });
+            if let Some(from) = asked {
                 let waited = after.elapsed_ms(end.at).saturating_sub(from);
                 self.input.with_label_values(&[channel]).observe(f64::from(waited) / 1_000.0);
             }
@@ -223,7 +226,7 @@ fn of_caller_id(attempt: &Attempt) -> [Option<&'static str>; 3] {
 }
 
 fn channel(challenge: &Challenge) -> &'static str {
-    let attempted = challenge.live.attempts.last().map(|attempt| attempt.channel);
+    let attempted = challenge.telling_attempt().map(|attempt| attempt.channel);
     let planned = challenge.request.steps.first().map(fleet_domain::Step::channel);
     attempted.or(planned).map_or("none", Channel::as_str)
 }

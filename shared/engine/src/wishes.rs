@@ -45,7 +45,7 @@ impl Engine {
         }
         let blocked_until = (days > 0).then(|| end.at.plus(DAY * days));
         let cause = Cause::person(key, "fraud reported");
-        let channel = challenge.live.attempts.last().map_or(Channel::Voice, |attempt| attempt.channel);
+        let channel = challenge.telling_attempt().map_or(Channel::Voice, |attempt| attempt.channel);
         let is_first = match blocked_until {
             Some(until) => self.inner.records.block(user, Some(until), &cause).await?,
             None => self.inner.records.leave_unblocked(user, &cause).await?,

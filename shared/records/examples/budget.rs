@@ -114,6 +114,7 @@ fn accepted(clock: &Clock) -> anyhow::Result<Challenge> {
         devices: vec![Device {
             id: DeviceId::from_uuid(uuid::Uuid::from_u128(1)),
             push_token: None,
+            push_gone: false,
             has_totp: false,
         }],
     };

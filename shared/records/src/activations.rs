@@ -25,7 +25,8 @@ INSERT INTO untested_devices
     (device, id, portal, user_id, alg, public_key, name, platform, push_token, push_fid, activated_at, totp)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, fleet_now(), $11)";
 const DROP_DEVICE: &str = "DELETE FROM untested_devices WHERE id = $1 AND portal = $2";
-pub(crate) const UNTESTED: &str = "SELECT push_token, push_fid FROM untested_devices WHERE device = $1";
+pub(crate) const UNTESTED: &str =
+    "SELECT push_token, push_fid, push_retired FROM untested_devices WHERE device = $1";
 pub(crate) const ACTIVATED: &str = "
 SELECT public_key, totp FROM untested_devices WHERE device = $1
 UNION ALL SELECT public_key, totp FROM devices WHERE id = $1 AND state = 1 AND totp IS NOT NULL";
@@ -33,10 +34,10 @@ UNION ALL SELECT public_key, totp FROM devices WHERE id = $1 AND state = 1 AND t
 /// Only a version above the stored one counts: refreshes may overtake each other.
 pub(crate) const REFRESH: &str = "
 WITH tested AS (
-    UPDATE devices SET push_token = $2, push_fid = $3, push_version = $4
+    UPDATE devices SET push_token = $2, push_fid = $3, push_version = $4, push_retired = false
     WHERE id = $1 AND state = 1 AND push_version < $4 RETURNING id
 ), untested AS (
-    UPDATE untested_devices SET push_token = $2, push_fid = $3, push_version = $4
+    UPDATE untested_devices SET push_token = $2, push_fid = $3, push_version = $4, push_retired = false
     WHERE device = $1 AND push_version < $4 RETURNING device
 )
 SELECT id FROM tested UNION ALL SELECT device FROM untested";
@@ -186,8 +187,10 @@ pub(crate) async fn untested(connections: &Connections, id: DeviceId) -> Result<
     let rows = connections.read(UNTESTED, &[&id.uuid()]).await.map_err(|fault| fault.into_error(DOING))?;
     Ok(rows.first().map(|row| {
         let wrap = if row.get(1) { PushToken::fid } else { PushToken::new };
-        // Only those of active devices are checked.
-        Device { id, push_token: row.get::<_, Option<String>>(0).map(wrap), has_totp: false }
+        let push_token = row.get::<_, Option<String>>(0).map(wrap);
+        let push_gone = push_token.is_none() && row.get(2);
+        // Only the codes of active devices are checked.
+        Device { id, push_token, push_gone, has_totp: false }
     }))
 }
 

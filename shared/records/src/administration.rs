@@ -36,32 +36,30 @@ FROM unnest($1::uuid[], $2::text[], $3::int2[], $4::bytea[], $5::text[], $6::boo
     AS d(id, user_id, alg, public_key, push_token, push_fid, totp)";
 
 const RETIRE_TOKEN: &str = "
-WITH untested AS (UPDATE untested_devices SET push_token = NULL WHERE device = $1 AND push_token = $2)
-UPDATE devices SET push_token = NULL WHERE id = $1 AND push_token = $2";
+WITH tested AS (
+    UPDATE devices SET push_token = NULL, push_retired = true WHERE id = $1 AND push_token = $2 RETURNING id
+), untested AS (
+    UPDATE untested_devices SET push_token = NULL, push_retired = true
+    WHERE device = $1 AND push_token = $2 RETURNING device
+)
+SELECT id FROM tested UNION ALL SELECT device FROM untested";
 
 pub(crate) async fn put_portal(connections: &Connections, portal: &Portal) -> Result<(), Error> {
     portal.policy.check().map_err(|error| Error::Rejected(Arc::new(error)))?;
     fleet_prompts::lint(&portal.policy.prompt_texts).map_err(|error| Error::Rejected(Arc::new(error)))?;
     let policy = tokio_postgres::types::Json(&portal.policy);
     let params: Params<'_> = &[&portal.name.as_str(), &portal.title, &portal.audiences, &policy];
-    write(connections, (PUT_PORTAL, params), "storing a portal").await
+    let stored = async { connections.durable().await?.query(PUT_PORTAL, params).await };
+    stored.await.map(drop).map_err(|fault| fault.into_error("storing a portal"))
 }
 
 pub(crate) async fn retire_push_token(
     connections: &Connections,
     device: Uuid,
     token: &str,
-) -> Result<(), Error> {
-    write(connections, (RETIRE_TOKEN, &[&device, &token]), "retiring a push token").await
-}
-
-async fn write(
-    connections: &Connections,
-    (sql, params): (&str, Params<'_>),
-    doing: &'static str,
-) -> Result<(), Error> {
-    let work = async { connections.durable().await?.query(sql, params).await };
-    work.await.map(drop).map_err(|fault| fault.into_error(doing))
+) -> Result<bool, Error> {
+    let retired = async { connections.durable().await?.query(RETIRE_TOKEN, &[&device, &token]).await };
+    retired.await.map(|rows| !rows.is_empty()).map_err(|fault| fault.into_error("retiring a push token"))
 }
 
 /// Stores users, each with exactly these phones and devices, in chunks of which each is stored wholly or not at all.

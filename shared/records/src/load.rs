@@ -36,7 +36,8 @@ pub(crate) const PHONES: &str =
         o.number_index IS NOT NULL
     FROM phones p LEFT JOIN opted_out o ON o.number_index = p.number_index
     WHERE p.user_id = ANY($1) ORDER BY p.user_id, p.role";
-const DEVICES_OF: &str = "SELECT user_id, id, push_token, push_fid, totp IS NOT NULL FROM devices
+const DEVICES_OF: &str =
+    "SELECT user_id, id, push_token, push_fid, totp IS NOT NULL, push_retired FROM devices
     WHERE user_id = ANY($1) AND state = 1 ORDER BY user_id, id";
 pub(crate) const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)
     UNION ALL SELECT device, user_id, alg, public_key, 0::smallint FROM untested_devices WHERE device = ANY($1)";
@@ -133,7 +134,8 @@ impl Unit for LoadUsers {
                 let wrap = if row.get(3) { PushToken::fid } else { PushToken::new };
                 let push_token = row.get::<_, Option<String>>(2).map(wrap);
                 let (id, has_totp) = (DeviceId::from_uuid(row.get(1)), row.get(4));
-                user.devices.push(Device { id, push_token, has_totp });
+                let push_gone = push_token.is_none() && row.get(5);
+                user.devices.push(Device { id, push_token, push_gone, has_totp });
                 Ok(())
             });
         }

@@ -11,8 +11,9 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::{LogFormat, LogSettings};
 
 /// Modules of libraries that are off whatever the settings say. lapin logs each message that no queue takes with its
-/// whole body, and every closing of a channel as an error; the broker crate logs what matters of both.
-const SPILLS: [&str; 2] = ["lapin::returned_messages=off", "lapin::channels=off"];
+/// whole body, and every closing of a channel as an error; the broker crate logs what matters of both. gcp_auth logs the
+/// bodies of token endpoints, in which access tokens stand.
+const SPILLS: [&str; 3] = ["lapin::returned_messages=off", "lapin::channels=off", "gcp_auth=off"];
 
 /// Starts the logs of this process; a second call changes nothing. Panics become log lines.
 /// A filter that `Settings::check` would refuse counts as `info`.

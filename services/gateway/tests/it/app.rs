@@ -254,8 +254,12 @@ async fn an_answer_by_the_app_hands_the_end_of_a_live_call_over() {
     let user = fleet.enroll("ada", &[&phone]).await;
     let key = fleet.challenge(&user, &[by(Channel::Push), by(Channel::Voice)], None).await;
     fleet.apply(&key, Event::Send { check_after: None }).await;
-    let failed =
-        Event::PushFailed { attempt: 1, reason: Reason::DeviceUnregistered, provider_code: Some(404) };
+    let failed = Event::PushFailed {
+        attempt: 1,
+        round: 1,
+        reason: Reason::DeviceUnregistered,
+        provider_code: Some(404),
+    };
     fleet.apply(&key, failed).await;
     fleet.dial(&key).await;
     fleet.apply(&key, Event::Ringing { attempt: 2, sid: SID.into() }).await;

@@ -47,6 +47,11 @@ pub(crate) enum FcmError {
     NotConnected,
     /// No access token was there: nothing was sent.
     NoAccessToken,
+    /// FCM fails for everybody and is left alone: nothing was sent.
+    Away {
+        /// After what pause it may be tried again.
+        after: Duration,
+    },
     /// The push could not have arrived in time: nothing was sent.
     TooLate,
     /// No whole answer came, or one that says nothing certain: the push may have been taken.
@@ -75,25 +80,30 @@ pub(crate) enum Remedy {
 const PAUSE: Duration = Duration::from_secs(10);
 /// The same after a refusal by quota.
 const QUOTA_PAUSE: Duration = Duration::from_mins(1);
+/// The longest pause that is waited for between two tries. Longer ones are spent in a delay queue.
+const MOMENT_MS: u128 = 1_000;
 
 impl FcmError {
     /// What is worth trying at once, for one push to one device: only where it was surely not delivered.
     pub(crate) const fn remedy(self) -> Remedy {
         match self {
             Self::NotConnected => Remedy::TryAgain { after: Duration::ZERO },
-            Self::QuotaExceeded { after: Some(after) } => Remedy::TryAgain { after },
+            Self::QuotaExceeded { after: Some(after) } if after.as_millis() <= MOMENT_MS => {
+                Remedy::TryAgain { after }
+            }
             Self::Unauthenticated => Remedy::RenewAccess,
             Self::Unregistered
             | Self::InvalidToken
             | Self::BadPayload
             | Self::SenderIdMismatch
-            | Self::QuotaExceeded { after: None }
+            | Self::QuotaExceeded { .. }
             | Self::Unavailable { .. }
             | Self::Internal
             | Self::ThirdPartyAuth
             | Self::PermissionDenied
             | Self::WrongProject
             | Self::NoAccessToken
+            | Self::Away { .. }
             | Self::TooLate
             | Self::Unclear { .. } => Remedy::None,
         }
@@ -105,6 +115,7 @@ impl FcmError {
         match self {
             Self::Unavailable { after } => Some(after.unwrap_or(PAUSE)),
             Self::QuotaExceeded { after } => Some(after.unwrap_or(QUOTA_PAUSE)),
+            Self::Away { after } => Some(after),
             Self::Internal | Self::NotConnected | Self::NoAccessToken | Self::Unclear { .. } => Some(PAUSE),
             Self::Unregistered
             | Self::InvalidToken
@@ -138,27 +149,29 @@ impl FcmError {
             | Self::WrongProject
             | Self::NotConnected
             | Self::NoAccessToken
+            | Self::Away { .. }
             | Self::TooLate
             | Self::Unclear { .. } => false,
         }
     }
 
-    /// Whether someone must act: an account, a key or a setting is wrong, and many pushes will fail alike.
+    /// Whether someone must act: an account, a key, a setting or the fleet itself is wrong, and many pushes will fail alike.
     pub(crate) const fn is_configuration_alarm(self) -> bool {
         match self {
-            Self::SenderIdMismatch
+            Self::BadPayload
+            | Self::SenderIdMismatch
             | Self::ThirdPartyAuth
             | Self::Unauthenticated
             | Self::PermissionDenied
             | Self::WrongProject => true,
             Self::Unregistered
             | Self::InvalidToken
-            | Self::BadPayload
             | Self::QuotaExceeded { .. }
             | Self::Unavailable { .. }
             | Self::Internal
             | Self::NotConnected
             | Self::NoAccessToken
+            | Self::Away { .. }
             | Self::TooLate
             | Self::Unclear { .. } => false,
         }
@@ -180,6 +193,7 @@ impl FcmError {
             Self::WrongProject => "wrong_project",
             Self::NotConnected => "not_connected",
             Self::NoAccessToken => "no_access_token",
+            Self::Away { .. } => "away",
             Self::TooLate => "too_late",
             Self::Unclear { .. } => "unclear",
         }
@@ -199,6 +213,7 @@ impl FcmError {
             Self::Unclear { http_status: None }
             | Self::NotConnected
             | Self::NoAccessToken
+            | Self::Away { .. }
             | Self::TooLate => None,
         }
     }

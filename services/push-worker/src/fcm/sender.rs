@@ -9,12 +9,13 @@ use fleet_telemetry::{Metrics, Readiness};
 use reqwest::Url;
 use tokio::time::{Instant, sleep};
 
+use super::breaker::Breaker;
 use super::client::{Connections, Unusable};
 use super::error::{FcmError, Remedy};
 use super::message::Push;
 use super::settings::Profile;
 use super::token::{AccessToken, Refresher, Tokens};
-use crate::metrics::{PushMetrics, TokenMetrics};
+use crate::metrics::{BreakerMetrics, PushMetrics, TokenMetrics};
 
 /// What a second try must have left to be worth beginning.
 const LEAST_TRY: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ pub(crate) struct Fcm {
 struct Inner {
     send_url: Url,
     connections: Connections,
+    breaker: Breaker,
     tokens: Tokens,
     clock: Clock,
     metrics: PushMetrics,
@@ -54,6 +56,7 @@ impl Fcm {
             inner: Arc::new(Inner {
                 send_url,
                 connections,
+                breaker: Breaker::new(BreakerMetrics::new(metrics)),
                 tokens,
                 clock: context.clock.clone(),
                 metrics: PushMetrics::new(metrics),
@@ -111,12 +114,13 @@ impl Fcm {
         let ttl_s = push.ttl_s(now).ok_or_else(|| self.not_sent(push, FcmError::TooLate))?;
         let body = push.body(token, ttl_s).map_err(|_| self.not_sent(push, FcmError::BadPayload))?;
         let begun = Instant::now();
-        let result = self
-            .inner
-            .connections
-            .post(self.inner.send_url.clone(), access.authorization().clone(), body, (now, give_up - begun))
-            .await;
-        self.inner.metrics.sent(push.is_prompt(), result, begun.elapsed());
+        let (url, authorization) = (self.inner.send_url.clone(), access.authorization().clone());
+        let posting = self.inner.connections.post(url, authorization, body, (now, give_up - begun));
+        let result = self.inner.breaker.pass(posting).await;
+        match result {
+            Err(away @ FcmError::Away { .. }) => return Err(self.not_sent(push, away)),
+            Ok(()) | Err(_) => self.inner.metrics.sent(push.is_prompt(), result, begun.elapsed()),
+        }
         result
     }
 

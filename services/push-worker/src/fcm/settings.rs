@@ -34,9 +34,9 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Http2 {
-    /// Where TLS negotiates it.
+    /// Where TLS negotiates it, which takes one connection for each request until the first is up.
     Auto,
-    /// Always, without asking.
+    /// Always: over TLS nothing else is offered.
     PriorKnowledge,
 }
 
@@ -161,7 +161,7 @@ pub(crate) mod tests {
             fleet_settings::Settings::load_from(&[crate::settings::DEFAULTS], None, std::iter::empty())
                 .unwrap();
         let mut settings: Settings = defaults.section("fcm").unwrap();
-        assert_eq!(settings.http2, Http2::Auto);
+        assert_eq!(settings.http2, Http2::PriorKnowledge);
         assert_eq!(settings.check().unwrap_err().setting, "fcm.credentials");
         settings.credentials = credentials("https://oauth2.googleapis.com/token").into();
         let profile = settings.profile().unwrap();

@@ -2,6 +2,7 @@
 //!
 //! When it is sent once more is in `step/resend.rs`.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::resend::{PROMPTS_MOST, prompts, resend, resend_asked, unreached};
@@ -11,7 +12,6 @@ use crate::challenge::Challenge;
 use crate::event::{Decision, Event};
 use crate::ids::DeviceId;
 use crate::owed::stale_push;
-use crate::request::Step;
 use crate::time::Timestamp;
 use crate::words::{AttemptState, Channel, Reason};
 
@@ -30,13 +30,13 @@ pub(super) fn apply(next: &mut Challenge, event: &Event, now: Timestamp) -> Resu
         Event::Resend { attempt } => resend(next, *attempt, now),
         Event::ResendAsked => resend_asked(next, now),
         Event::Pushed { attempt, devices } => pushed(next, (*attempt, *devices), now),
-        Event::Unreached { attempt, devices, again_after, provider_code } => {
+        Event::Unreached { attempt, round, devices, again_after, provider_code } => {
             let resend = Resend { not_before: now.plus(*again_after), devices: devices.clone() };
-            unreached(next, (*attempt, *provider_code), resend, now)
+            unreached(next, (*attempt, *round, *provider_code), resend, now)
         }
         Event::OnlyListed { attempt } => only_listed(next, *attempt, now),
-        Event::PushFailed { attempt, reason, provider_code } => {
-            failed(next, *attempt, (*reason, *provider_code), now)
+        Event::PushFailed { attempt, round, reason, provider_code } => {
+            failed(next, (*attempt, *round), (*reason, *provider_code), now)
         }
         Event::Withdrawn => withdrawn(next),
         Event::Opened => opened(next, now),
@@ -110,6 +110,7 @@ fn pushed(next: &mut Challenge, (number, devices): (u8, u8), now: Timestamp) -> 
     let failed_before = next.attempt(number).is_some_and(|attempt| attempt.state == AttemptState::PushFailed);
     let attempt = if failed_before { find(next, number)? } else { sending(next, number)? };
     attempt.state = AttemptState::Pushed;
+    attempt.undelivered = false;
     attempt.devices = attempt.devices.max(devices);
     attempt.placed_ms = Some(elapsed);
     attempt.check_at = timeout.map(|after| now.plus(after));
@@ -117,14 +118,14 @@ fn pushed(next: &mut Challenge, (number, devices): (u8, u8), now: Timestamp) -> 
 }
 
 /// The challenge ended while its push was being sent: where that makes a withdrawal owed, it counts.
-fn pushed_late(next: &mut Challenge, (number, devices): (u8, u8)) -> Result<(), Refused> {
-    let (end, answer_by) = (next.live.end.clone(), next.request.answer_by);
+pub(super) fn pushed_late(next: &mut Challenge, (number, devices): (u8, u8)) -> Result<(), Refused> {
+    let (end, request) = (next.live.end.clone(), Arc::clone(&next.request));
     let attempt = find(next, number)?;
     if attempt.channel != Channel::Push || attempt.devices > 0 {
         return Err(Refused::Ended);
     }
     attempt.devices = devices;
-    if stale_push(attempt, end.as_ref(), answer_by) { Ok(()) } else { Err(Refused::Ended) }
+    if stale_push(attempt, end.as_ref(), &request) { Ok(()) } else { Err(Refused::Ended) }
 }
 
 /// Nothing was sent, and the apps may still ask: they get the step's own time for that. A step without one has nothing
@@ -144,10 +145,10 @@ fn only_listed(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), R
 
 /// The devices were told that it is over.
 fn withdrawn(next: &mut Challenge) -> Result<(), Refused> {
-    let (end, answer_by) = (next.live.end.clone(), next.request.answer_by);
+    let (end, request) = (next.live.end.clone(), Arc::clone(&next.request));
     let mut refused = if next.is_open() { Err(Refused::OutOfPlace) } else { Err(Refused::Unchanged) };
     for attempt in &mut next.live.attempts {
-        if stale_push(attempt, end.as_ref(), answer_by) {
+        if stale_push(attempt, end.as_ref(), &request) {
             attempt.withdrawn = true;
             attempt.check_at = None;
             refused = Ok(());
@@ -160,15 +161,20 @@ fn withdrawn(next: &mut Challenge) -> Result<(), Refused> {
 /// shows it; but not when the app is gone from every device.
 pub(super) fn failed(
     next: &mut Challenge,
-    number: u8,
+    (number, round): (u8, u8),
     (reason, provider_code): (Reason, Option<u32>),
     now: Timestamp,
 ) -> Result<(), Refused> {
     let lists = reason == Reason::PushUndeliverable && !has_next_step(next, now);
     let attempt = sending(next, number)?;
+    // It is being sent once more.
+    if round < attempt.rounds {
+        return Err(Refused::Unchanged);
+    }
     attempt.provider_code = provider_code;
     if lists {
         attempt.state = AttemptState::PushFailed;
+        attempt.undelivered = true;
         attempt.check_at = None;
     } else {
         end_attempt(next, number, reason, now);
@@ -240,8 +246,5 @@ fn decided(
 
 /// Whether a push step that was begun is open to this device.
 fn may_decide(next: &Challenge, device: DeviceId) -> bool {
-    next.request.steps.iter().take(usize::from(next.live.step) + 1).any(|step| match step {
-        Step::Push { device: only, .. } => only.is_none_or(|only| only == device),
-        Step::Voice { .. } | Step::Totp { .. } => false,
-    })
+    next.begun_steps().any(|step| step.asks(device))
 }

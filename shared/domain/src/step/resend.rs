@@ -8,7 +8,8 @@ use core::time::Duration;
 use super::push::{self, push_ttl_s};
 use super::{Refused, find, has_next_step};
 use crate::attempt::{Attempt, Resend};
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, End};
+use crate::ids::DeviceId;
 use crate::request::Step;
 use crate::time::Timestamp;
 use crate::words::{AttemptState, Channel, Reason};
@@ -120,17 +121,20 @@ pub(crate) fn is_resend_asked(challenge: &Challenge) -> bool {
 /// then; and where nobody has it yet and the pause is long, the next step is the better way.
 pub(super) fn unreached(
     next: &mut Challenge,
-    (number, provider_code): (u8, Option<u32>),
+    (number, round, provider_code): (u8, u8, Option<u32>),
     resend: Resend,
     now: Timestamp,
 ) -> Result<(), Refused> {
     if !next.is_open() {
-        return Err(Refused::Ended);
+        return unreached_late(next, number, &resend.devices);
     }
     let in_time = push_ttl_s(next.request.answer_by, resend.not_before).is_some();
     let is_due = in_time && has_resend_left(next, number);
     let goes_on = has_next_step(next, now) && resend.not_before.since(now) > PUSH_PAUSE;
     let attempt = find(next, number)?;
+    if round < attempt.rounds {
+        return Err(Refused::Unchanged);
+    }
     let may_show = u8::try_from(resend.devices.len()).unwrap_or(u8::MAX);
     attempt.devices = attempt.devices.max(may_show);
     let is_free = attempt.resend.is_none() && !attempt.resend_asked;
@@ -143,7 +147,7 @@ pub(super) fn unreached(
             attempt.check_at = None;
         }
         AttemptState::Sending => {
-            return push::failed(next, number, (Reason::PushUndeliverable, provider_code), now);
+            return push::failed(next, (number, round), (Reason::PushUndeliverable, provider_code), now);
         }
         AttemptState::Pushed if is_due && is_free => {}
         AttemptState::Pushed | AttemptState::PushFailed | AttemptState::Opened => {
@@ -161,4 +165,16 @@ pub(super) fn unreached(
     }
     attempt.resend = Some(resend);
     Ok(())
+}
+
+/// The challenge ended while its push was being sent. Devices that it may have reached show it, unless it is the one that
+/// has answered.
+fn unreached_late(next: &mut Challenge, number: u8, devices: &[DeviceId]) -> Result<(), Refused> {
+    let answered = next.live.end.as_ref().and_then(End::answered_by);
+    if devices.iter().all(|device| answered == Some(*device)) {
+        return Err(Refused::Ended);
+    }
+    let answered_too = answered.is_some_and(|device| !devices.contains(&device));
+    let devices = devices.len().saturating_add(usize::from(answered_too));
+    push::pushed_late(next, (number, u8::try_from(devices).unwrap_or(u8::MAX)))
 }

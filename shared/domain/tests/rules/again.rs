@@ -165,7 +165,8 @@ fn a_call_that_the_provider_does_not_know_is_given_up_only_at_the_second_look_an
 fn a_call_prepared_for_one_step_is_not_placed_for_another() {
     let mut challenge = opened(&[Channel::Push, Channel::Voice], false);
     challenge = play(&challenge, &Event::Send { check_after: None }, 0);
-    let gone = Event::PushFailed { attempt: 1, reason: Reason::DeviceUnregistered, provider_code: None };
+    let gone =
+        Event::PushFailed { attempt: 1, round: 1, reason: Reason::DeviceUnregistered, provider_code: None };
     challenge = play(&challenge, &gone, 1);
     assert_eq!(owed(&challenge), [Effect::Dial]);
     assert_eq!(step(&challenge, &dial(), at(2)), Err(Refused::OutOfPlace));

@@ -50,7 +50,7 @@ pub(crate) fn user() -> User {
         bypass: false,
         opted_out: Vec::new(),
         phones: vec![phone(PhoneRole::Primary), phone(PhoneRole::Backup)],
-        devices: vec![Device { id: device(), push_token: None, has_totp: true }],
+        devices: vec![Device { id: device(), push_token: None, push_gone: false, has_totp: true }],
     }
 }
 

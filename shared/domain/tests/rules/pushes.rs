@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::cases::{ANSWER_BY_S, at, demanding, device, opened, steps};
 use fleet_domain::{
-    Assurance, AttemptState, Challenge, Channel, Decision, DeviceId, Effect, Event, HANG_UP_CHECK, Reason,
-    Refused, has_resend_left, owed, step,
+    Assurance, AttemptState, Challenge, Channel, CodeVerdict, Decision, DeviceId, Effect, Event,
+    HANG_UP_CHECK, Reason, Refused, has_resend_left, owed, step,
 };
 
 const SEND: Event = Event::Send { check_after: Some(Duration::from_secs(12)) };
@@ -17,6 +17,7 @@ const ONLY_LISTED: Event = Event::OnlyListed { attempt: 1 };
 fn unreached(after_s: u64) -> Event {
     Event::Unreached {
         attempt: 1,
+        round: u8::MAX,
         devices: vec![device()],
         again_after: Duration::from_secs(after_s),
         provider_code: Some(503),
@@ -24,15 +25,44 @@ fn unreached(after_s: u64) -> Event {
 }
 
 fn failed(reason: Reason) -> Event {
-    Event::PushFailed { attempt: 1, reason, provider_code: Some(503) }
+    Event::PushFailed { attempt: 1, round: u8::MAX, reason, provider_code: Some(503) }
+}
+
+/// The event as it comes of the sending of this round; the others come of the latest.
+fn of_round(event: Event, of: u8) -> Event {
+    let mut event = event;
+    if let Event::Unreached { round, .. } | Event::PushFailed { round, .. } = &mut event {
+        *round = of;
+    }
+    event
 }
 
 fn decided(decision: Decision) -> Event {
     Event::Decided { device: device(), decision }
 }
 
+fn decided_by(device: DeviceId) -> Event {
+    let decision = Decision::Approve { number: None, assurance: Assurance::Approve };
+    Event::Decided { device, decision }
+}
+
+fn other() -> DeviceId {
+    DeviceId::parse("00000000-0000-8000-8000-000000000002").unwrap()
+}
+
+/// Each step is a push to one of these devices alone.
+fn name_devices(challenge: &mut Challenge, devices: [DeviceId; 2]) {
+    let mut request = (*challenge.request).clone();
+    for (step, device) in request.steps.iter_mut().zip(devices) {
+        if let fleet_domain::Step::Push { device: only, .. } = step {
+            *only = Some(device);
+        }
+    }
+    challenge.request = std::sync::Arc::new(request);
+}
+
 fn approved() -> Event {
-    decided(Decision::Approve { number: None, assurance: Assurance::Approve })
+    decided_by(device())
 }
 
 /// Challenges by push in every state that the rules know, by name.
@@ -221,19 +251,76 @@ fn e6_devices_that_the_push_reached_after_the_end_are_told_too() {
     assert_eq!(owed(&play(&answered, &PUSHED_TO_TWO, 2)), [Effect::Withdraw]);
     let called_off = steps(&push, &[SEND, Event::Cancel]);
     assert_eq!(owed(&play(&called_off, &PUSHED, 2)), [Effect::Withdraw]);
+    // It may have reached the one device; where that is who answered, it knows.
+    assert_eq!(owed(&play(&called_off, &unreached(10), 2)), [Effect::Withdraw]);
+    assert_eq!(step(&answered, &unreached(10), at(2)), Err(Refused::Ended));
+    let by_another = steps(&push, &[SEND, decided_by(other())]);
+    assert_eq!(owed(&play(&by_another, &unreached(10), 2)), [Effect::Withdraw]);
+}
+
+#[test]
+fn e6_only_the_device_that_answered_its_push_is_not_told() {
+    // One device each: the first step's does not answer, the second's does.
+    let mut challenge = opened(&[Channel::Push, Channel::Push], false);
+    name_devices(&mut challenge, [device(), other()]);
+    let pushed_again = Event::Pushed { attempt: 2, devices: 1 };
+    let mut both = steps(&challenge, &[SEND, PUSHED]);
+    both = play(&both, &Event::Check { attempt: 1 }, 12);
+    both = play(&play(&both, &SEND, 12), &pushed_again, 13);
+    let answered = play(&both, &decided_by(other()), 14);
+    assert_eq!(owed(&answered), [Effect::Withdraw]);
+    let told = play(&answered, &Event::Withdrawn, 15);
+    assert_eq!(told.live.attempts.iter().map(|attempt| attempt.withdrawn).collect::<Vec<_>>(), [true, false]);
+
+    // A code is read from the app, whose push is still there.
+    let pushed = steps(&opened(&[Channel::Push, Channel::Totp], false), &[SEND, PUSHED]);
+    let id = [1; 16];
+    let awaits = play(&pushed, &Event::Check { attempt: 1 }, 12);
+    let typed = play(&awaits, &Event::CodeEntered { attempt: 2, id }, 13);
+    let verdict = CodeVerdict::Right(device());
+    let approved = play(&typed, &Event::CodeJudged { attempt: 2, id, verdict }, 14);
+    assert_eq!(approved.live.end.as_ref().unwrap().reason, Reason::OkTotp);
+    assert_eq!(owed(&approved), [Effect::Withdraw]);
+}
+
+#[test]
+fn an_answer_in_the_app_is_told_as_the_pushs_whichever_step_is_live() {
+    let pushed = steps(&opened(&[Channel::Push, Channel::Voice], false), &[SEND, PUSHED]);
+    let called = play(&pushed, &Event::Check { attempt: 1 }, 12);
+    assert_eq!(called.telling_attempt().unwrap().channel, Channel::Voice);
+    let reported = play(&called, &decided(Decision::NotMe), 13);
+    assert_eq!(reported.telling_attempt().unwrap().channel, Channel::Push);
+    let expired = play(&called, &Event::Expire, ANSWER_BY_S);
+    assert_eq!(expired.telling_attempt().unwrap().channel, Channel::Voice);
+}
+
+#[test]
+fn a_failure_of_the_first_sending_says_nothing_while_the_second_is_under_way() {
+    let again = steps(&opened(&[Channel::Push], false), &[SEND, RESEND]);
+    for late in [failed(Reason::DeviceUnregistered), failed(Reason::PushUndeliverable), unreached(1)] {
+        assert_eq!(step(&again, &of_round(late.clone(), 1), at(2)), Err(Refused::Unchanged), "{late:?}");
+        assert!(step(&again, &of_round(late, 2), at(2)).is_ok());
+    }
+}
+
+#[test]
+fn only_a_push_that_was_sent_in_vain_expires_as_undeliverable() {
+    let push = opened(&[Channel::Push], false);
+    let undeliverable = failed(Reason::PushUndeliverable);
+    for (events, reason) in [
+        (&[SEND, ONLY_LISTED][..], Reason::NoResponse),
+        (&[SEND, undeliverable.clone()], Reason::PushUndeliverable),
+        (&[SEND, undeliverable, Event::ResendAsked, RESEND, PUSHED], Reason::NoResponse),
+    ] {
+        let expired = play(&steps(&push, events), &Event::Expire, ANSWER_BY_S);
+        assert_eq!(expired.live.end.unwrap().reason, reason, "{events:?}");
+    }
 }
 
 #[test]
 fn a_device_of_ones_own_is_prompted_apart_from_the_others() {
-    let other = DeviceId::parse("00000000-0000-8000-8000-000000000002").unwrap();
     let mut challenge = opened(&[Channel::Push, Channel::Push], false);
-    let mut request = (*challenge.request).clone();
-    for (step, device) in request.steps.iter_mut().zip([device(), other]) {
-        if let fleet_domain::Step::Push { device: only, .. } = step {
-            *only = Some(device);
-        }
-    }
-    challenge.request = std::sync::Arc::new(request);
+    name_devices(&mut challenge, [device(), other()]);
     challenge = steps(&challenge, &[SEND, failed(Reason::PushUndeliverable), SEND]);
     assert!(has_resend_left(&challenge, 2), "the second device was prompted once");
 }

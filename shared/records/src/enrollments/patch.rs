@@ -43,9 +43,10 @@ const DEVICES_OUT: &str = "UPDATE devices SET state = $2, push_token = NULL, tot
 /// The device that has passed its test.
 const DEVICE_IN: &str = "
 WITH tested AS (DELETE FROM untested_devices WHERE user_id = $1 AND device = $2 RETURNING *)
-INSERT INTO devices (id, user_id, alg, public_key, push_token, push_fid, push_version, state, name, platform,
-    activated_at, totp)
-SELECT device, user_id, alg, public_key, push_token, push_fid, push_version, 1, name, platform, activated_at, totp
+INSERT INTO devices (id, user_id, alg, public_key, push_token, push_fid, push_version, push_retired, state, name,
+    platform, activated_at, totp)
+SELECT device, user_id, alg, public_key, push_token, push_fid, push_version, push_retired, 1, name, platform,
+    activated_at, totp
 FROM tested RETURNING id";
 
 const BLOCK: &str = "UPDATE users SET blocked = true, blocked_until = $2 WHERE id = $1";

@@ -62,8 +62,9 @@ impl Records {
         activations::refresh_push(&self.0.connections, id, (token, version)).await
     }
 
-    /// Forgets a device's push token, unless it has another one by now.
-    pub async fn retire_push_token(&self, device: DeviceId, token: &PushToken) -> Result<(), Error> {
+    /// Forgets a device's push token because the app is gone, and keeps that it was so. `false` where the device has another
+    /// token by now, or none.
+    pub async fn retire_push_token(&self, device: DeviceId, token: &PushToken) -> Result<bool, Error> {
         let _place = self.beside("retiring a push token").await?;
         administration::retire_push_token(&self.0.connections, device.uuid(), token.reveal()).await
     }

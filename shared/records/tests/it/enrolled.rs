@@ -69,11 +69,21 @@ async fn a_push_token_is_retired_only_while_it_is_still_the_devices() {
     let process = Process::start(&scratch).await;
     let records = &process.records;
     records.put_user(&ann()).await.unwrap();
-    let token = async || records.user(&ann().id).await.unwrap().unwrap().devices[0].push_token.clone();
-    records.retire_push_token(device_id(), &PushToken::new("an older one".into())).await.unwrap();
-    assert!(token().await.is_some());
-    records.retire_push_token(device_id(), &PushToken::new("token-1".into())).await.unwrap();
-    assert_eq!(token().await, None);
+    let device = async || records.user(&ann().id).await.unwrap().unwrap().devices[0].clone();
+    let retire = async |token: &str| {
+        records.retire_push_token(device_id(), &PushToken::new(token.into())).await.unwrap()
+    };
+    assert!(!retire("an older one").await);
+    assert!(device().await.push_token.is_some());
+    assert!(retire("token-1").await);
+    assert_eq!((device().await.push_token, device().await.push_gone), (None, true));
+    assert!(!retire("token-1").await, "it was so already");
+    // The app is back, and then only polls.
+    let fresh = PushToken::new("token-2".into());
+    assert!(records.refresh_push_token(device_id(), Some(&fresh), 1).await.unwrap());
+    assert_eq!((device().await.push_token, device().await.push_gone), (Some(fresh), false));
+    assert!(records.refresh_push_token(device_id(), None, 2).await.unwrap());
+    assert_eq!((device().await.push_token, device().await.push_gone), (None, false));
     process.stop().await;
 }
 

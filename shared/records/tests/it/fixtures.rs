@@ -168,7 +168,8 @@ fn ann_as_loaded() -> User {
         masked: number().masked(),
         has_extension: false,
     };
-    let device = fleet_domain::Device { id: device_id(), push_token: None, has_totp: false };
+    let device =
+        fleet_domain::Device { id: device_id(), push_token: None, push_gone: false, has_totp: false };
     User {
         id: UserId::parse("ann").unwrap(),
         audience: "staff".into(),

@@ -7,6 +7,7 @@ use FcmError::{
 };
 
 const AFTER: Option<Duration> = Some(Duration::from_secs(3));
+const MOMENT: Option<Duration> = Some(Duration::from_secs(1));
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -98,9 +99,10 @@ fn p8_only_a_token_that_is_gone_is_retired_and_what_an_operator_must_mend_is_an_
     for (error, remedy, pause, retires, alarm) in [
         (Unregistered, Remedy::None, None, true, false),
         (InvalidToken, Remedy::None, None, true, false),
-        (BadPayload, Remedy::None, None, false, false),
+        (BadPayload, Remedy::None, None, false, true),
         (SenderIdMismatch, Remedy::None, None, false, true),
-        (QuotaExceeded { after: AFTER }, again(Duration::from_secs(3)), AFTER, false, false),
+        (QuotaExceeded { after: AFTER }, Remedy::None, AFTER, false, false),
+        (QuotaExceeded { after: MOMENT }, again(Duration::from_secs(1)), MOMENT, false, false),
         (QuotaExceeded { after: None }, Remedy::None, minute, false, false),
         (Unavailable { after: AFTER }, Remedy::None, AFTER, false, false),
         (Unavailable { after: None }, Remedy::None, ten, false, false),
@@ -111,6 +113,13 @@ fn p8_only_a_token_that_is_gone_is_retired_and_what_an_operator_must_mend_is_an_
         (WrongProject, Remedy::None, None, false, true),
         (FcmError::NotConnected, again(Duration::ZERO), ten, false, false),
         (FcmError::NoAccessToken, Remedy::None, ten, false, false),
+        (
+            FcmError::Away { after: Duration::from_secs(7) },
+            Remedy::None,
+            Some(Duration::from_secs(7)),
+            false,
+            false,
+        ),
         (FcmError::TooLate, Remedy::None, None, false, false),
         (unclear(502), Remedy::None, ten, false, false),
     ] {
