@@ -7,6 +7,7 @@ mod asking;
 mod auditing;
 mod bulk;
 mod changing;
+mod desk;
 mod letters;
 mod looking;
 mod support;
