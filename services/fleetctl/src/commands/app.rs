@@ -243,3 +243,42 @@ fn create(path: &Path) -> Result<fs::File, Error> {
     options.write(true).create_new(true).mode(0o600);
     options.open(path).map_err(|error| mistake(path, format!("cannot be made: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_shows_everything_that_a_person_needs_to_decide() {
+        let challenge: Challenge = serde_json::from_str(
+            r#"{
+                "portal": "operations", "portal_title": "Operations Portal", "nonce": "n",
+                "challenge_id": "0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b", "purpose": "sign_in",
+                "answer_by": "2026-11-24T09:32:00.000Z", "accepted_at": "2026-11-24T09:30:00.120Z",
+                "number_match": true, "require_user_verification": "any",
+                "context": {
+                    "application": "Payroll", "client_ip": "198.51.100.24", "place": "Raleigh",
+                    "fields": [{ "name": "Amount", "value": "1000 EUR" }]
+                }
+            }"#,
+        )
+        .unwrap();
+        let now = Timestamp::from_micros(challenge.answer_by.as_millis() * 1_000 - 27_000_000);
+        let shown: Vec<String> =
+            facts(&challenge, now).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        assert_eq!(
+            shown,
+            [
+                "portal: Operations Portal",
+                "asks for: a sign-in",
+                "application: Payroll",
+                "place: Raleigh",
+                "from: 198.51.100.24",
+                "Amount: 1000 EUR",
+                "type: the digits on the portal's page (--number)",
+                "verify: pin or biometric (--uv)",
+                "time left: 27 s",
+            ]
+        );
+    }
+}

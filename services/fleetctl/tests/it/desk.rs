@@ -25,7 +25,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// The enrollment-worker, which changes what needs no test.
+    /// All services of the fleet, with a portal of this policy and Alice, who has a phone.
     pub(crate) async fn open(policy: Policy) -> Self {
         fleet_keys::install_tls_provider();
         let (scratch, namespace) = (Scratch::new().await, unique_name("t"));
@@ -45,27 +45,7 @@ impl Desk {
             ("FLEET_KEYS__OUTCOME_SIGNING_KEY", &signing_key),
         ];
         let with_key = [keyless.clone(), vec![("FLEET_ENROLLMENT_KEYS__CURRENT", key.as_str())]].concat();
-        let gateway = format!("127.0.0.1:{}", free_port());
-        let service_account = include_str!("../../../push-worker/tests/fixtures/service_account.json")
-            .replace("https://", "http://127.0.0.1:9/");
-        let gateway_url = format!("http://{gateway}");
-        let service = [
-            with_key.clone(),
-            vec![
-                ("FLEET_TELEMETRY__LISTEN", "127.0.0.1:0"),
-                ("FLEET_ENGINE__PUBLIC_URL", &gateway_url),
-                ("FLEET_GATEWAY__LISTEN", &gateway),
-                // Nobody is called and nothing pushed: what is tested here is tested by apps that poll.
-                ("FLEET_TWILIO__BASE_URL", "http://127.0.0.1:9"),
-                ("FLEET_TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000001"),
-                ("FLEET_TWILIO__AUTH_TOKEN", "no-auth-token"),
-                ("FLEET_FCM__CREDENTIALS", &service_account),
-                ("FLEET_FCM__BASE_URL", "http://127.0.0.1:9"),
-                ("FLEET_TWILIO__CALLER_IDS", "[\"+19195550100\"]"),
-            ],
-        ]
-        .concat();
-        let all = settings(&service);
+        let all = settings(&with_key);
         let stop = Stop::new();
         let context = Context { tasks: Tasks::new(stop.clone()), stop, clock: Clock::system() };
         let assembly = fleet_engine::assemble(context.clone(), &all).await.unwrap();
@@ -143,6 +123,22 @@ impl Desk {
 }
 
 fn settings(environment: &[(&str, &str)]) -> Settings {
+    let gateway = format!("127.0.0.1:{}", free_port());
+    let gateway_url = format!("http://{gateway}");
+    let service_account = include_str!("../../../push-worker/tests/fixtures/service_account.json")
+        .replace("https://", "http://127.0.0.1:9/");
+    let own = [
+        ("FLEET_TELEMETRY__LISTEN", "127.0.0.1:0"),
+        ("FLEET_ENGINE__PUBLIC_URL", &gateway_url),
+        ("FLEET_GATEWAY__LISTEN", &gateway),
+        // Nobody is called and nothing pushed: what is tested here is tested by apps that poll.
+        ("FLEET_TWILIO__BASE_URL", "http://127.0.0.1:9"),
+        ("FLEET_TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000001"),
+        ("FLEET_TWILIO__AUTH_TOKEN", "no-auth-token"),
+        ("FLEET_TWILIO__CALLER_IDS", "[\"+19195550100\"]"),
+        ("FLEET_FCM__CREDENTIALS", &service_account),
+        ("FLEET_FCM__BASE_URL", "http://127.0.0.1:9"),
+    ];
     let mut defaults = fleet_engine::SHARED_DEFAULTS.to_vec();
     let services = [
         &fleet_enrollment_worker::DEFAULTS[..],
@@ -156,7 +152,7 @@ fn settings(environment: &[(&str, &str)]) -> Settings {
             defaults.push(section);
         }
     }
-    let owned = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let owned = environment.iter().chain(&own).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::load_from(&defaults, None, owned).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! The program as it is built, against the real servers.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails may panic")]
 
 mod app;
 mod asking;
