@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+# What an activation is refused with for good.
+VOID = {"malformed", "code_mistyped", "activation_unknown", "activation_used", "activation_expired"}
 
 
 class AppError(Exception):
@@ -99,6 +101,8 @@ class App:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         new = f"{path}.new"
+        if os.path.lexists(new):
+            os.remove(new)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump({"url": self.url, "key": pem.decode("ascii"), "known": self.known}, file, indent=2)
@@ -176,7 +180,8 @@ def show(challenges):
     for one in challenges or []:
         context = one["context"]
         demands = ["a number"] * one["number_match"] + [one[name] for name in ("require_user_verification",) if name in one]
-        what = " ".join(filter(None, (context.get("application"), context.get("place"), context.get("client_ip"))))
+        own = (f"{field['name']}: {field['value']}" for field in context.get("fields", []))
+        what = " ".join(filter(None, (context.get("application"), context.get("place"), context.get("client_ip"), *own)))
         print(f"{one['challenge_id']}  {one['portal_title']}: {one['purpose']} {what}  {', '.join(demands)}".rstrip())
 
 
@@ -205,16 +210,39 @@ def main(arguments=None):
         sys.exit(f"mfa_app: {error}")
 
 
+def activate(asked):
+    """The key is stored before the code is sent. Where the answer is lost the same key gets in again with the same code."""
+    if asked.url:
+        url, code = base_url(asked.url), typed(asked.code)
+    elif "://" in asked.code:
+        url, code = scan(asked.code)
+    else:
+        raise AppError("a code that is typed needs --url: the URL that the page shows beside it")
+    if os.path.exists(asked.state):
+        app = App.load(asked.state)
+        if "device_id" in app.known:
+            raise AppError(f"{asked.state} is a device already")
+    else:
+        app = App(url, known={"code": code})
+        app.save(asked.state)
+    begun_with, app.url = (app.url, app.known["code"]), url
+    try:
+        app.activate(code, asked.name)
+    except AppError as error:
+        if error.code in VOID and begun_with == (url, code):
+            os.remove(asked.state)
+            raise
+        raise AppError(f"{error}; not activated yet, and {asked.state} has the key: activate again", error.code) from error
+    app.save(asked.state)
+
+
 def act(asked):
     if asked.act == "activate":
-        if os.path.exists(asked.state):
-            raise AppError(f"{asked.state} is a device already")
-        url, code = (base_url(asked.url), typed(asked.code)) if asked.url else scan(asked.code)
-        app = App(url)
-        app.activate(code, asked.name)
-        app.save(asked.state)
+        activate(asked)
         return
     app = App.load(asked.state)
+    if "device_id" not in app.known:
+        raise AppError(f"{asked.state} is not activated yet: activate again")
     if asked.act == "code":
         now = time.time()
         print(one_time_code(app.known["totp"]["secret"], now), f" {30 - int(now) % 30} s")

@@ -122,6 +122,48 @@ class Vectors(unittest.TestCase):
             with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
                 mfa_app.main(["--state", str(path), "list"])
 
+    def test_an_activation_whose_answer_was_lost_goes_on_with_the_key_in_its_file(self):
+        lost, refused = mfa_app.AppError("no answer"), mfa_app.AppError("used", "activation_used")
+        keys = []
+
+        def answering(*answers):
+            answers = list(answers)
+
+            def send(method, path, headers, body=None):
+                keys.append(json.loads(decoded(body.split(".")[0]))["jwk"])
+                answer = answers.pop(0)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+            return mock.patch.object(mfa_app.App, "_send", lambda self, *sent: send(*sent))
+
+        def run(path, *arguments):
+            with contextlib.redirect_stderr(io.StringIO()):
+                try:
+                    mfa_app.main(["--state", str(path), *arguments])
+                except SystemExit as end:
+                    return str(end)
+            return ""
+
+        code = next(code["text"] for code in VECTORS["qr_codes"] if "code" in code)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "device.json")
+            pathlib.Path(folder, "device.json.new").write_text("left over", encoding="utf-8")
+            with answering(lost, {"device_id": "1"}):
+                self.assertIn("activate again", run(path, "activate", code))
+                self.assertIn("not activated yet", run(path, "list"))
+                self.assertEqual(run(path, "activate", code), "")
+            self.assertEqual(keys[0], keys[1])
+            self.assertIn("is a device already", run(path, "activate", code))
+            path.unlink()
+            with answering(refused):
+                self.assertIn("used", run(path, "activate", code))
+            self.assertFalse(path.exists())
+            self.assertIn("needs --url", run(path, "activate", "7KQ2-9XWM-4RTA"))
+            with mock.patch.object(mfa_app.App, "save", side_effect=OSError("read-only")), answering():
+                self.assertIn("read-only", run(path, "activate", code))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -16,7 +16,7 @@ use crate::ask::{GivenCode, Method, parse_code, parse_number, parse_target};
 use crate::help;
 
 pub(crate) use self::app::{AppAct, AppArgs, KeyKind};
-pub(crate) use self::user::{ChangeArgs, ExportArgs, ImportArgs, UserAct};
+pub(crate) use self::user::{ChangeArgs, ExportArgs, GoOnArgs, GoOnWith, ImportArgs, UserAct};
 
 /// Ask for challenges as a portal does, and look into a running fleet.
 #[derive(Debug, Parser)]
@@ -85,7 +85,7 @@ pub enum Command {
         #[command(subcommand)]
         act: Dead,
     },
-    /// Block or unblock a user, show where a user stands, export or erase all that is stored about one.
+    /// Block or unblock a user, show, export or erase what is stored, change an enrollment, import and export users.
     #[command(after_help = help::USER, subcommand_required = true, arg_required_else_help = true)]
     User {
         /// What to do.
@@ -388,8 +388,9 @@ mod tests {
         leaves(&Cli::command(), "", &mut commands);
         for (path, command) in commands {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            for example in help.lines().filter_map(|line| line.trim().strip_prefix("fleetctl ")) {
-                let words = example.split([';', '>', '|', '#']).next().unwrap_or_default();
+            let commands = help.lines().flat_map(|line| line.split(';'));
+            for example in commands.filter_map(|command| command.trim().strip_prefix("fleetctl ")) {
+                let words = example.split(['>', '|', '#']).next().unwrap_or_default();
                 let words = std::iter::once("fleetctl").chain(words.split_whitespace());
                 if let Err(error) = Cli::try_parse_from(words) {
                     assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{path}: {example}\n{error}");
@@ -417,12 +418,16 @@ mod tests {
 
     #[test]
     fn secrets_in_the_environment_are_not_shown_by_help() {
-        let mut command = Cli::command();
+        let (mut command, mut commands) = (Cli::command(), Vec::new());
         command.build();
-        for inner in command.get_subcommands() {
+        leaves(&command, "", &mut commands);
+        let mut secrets = 0;
+        for (path, inner) in commands {
             for argument in inner.get_arguments().filter(|argument| argument.get_env().is_some()) {
-                assert!(argument.is_hide_env_values_set(), "{}", argument.get_id());
+                assert!(argument.is_hide_env_values_set(), "{path} {}", argument.get_id());
+                secrets += usize::from(path == "fleetctl user change");
             }
         }
+        assert_eq!(secrets, 3, "two addresses and a key");
     }
 }

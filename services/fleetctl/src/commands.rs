@@ -9,6 +9,7 @@ mod code;
 mod dead;
 mod demo_data;
 mod export;
+mod go_on;
 mod history;
 mod import;
 mod keys;
@@ -16,6 +17,7 @@ mod outcome;
 mod person;
 mod play;
 mod queues;
+mod request;
 mod standing;
 
 use fleet_telemetry::{LogFormat, LogSettings};
@@ -90,6 +92,7 @@ async fn user(act: UserAct, sections: &Sections, screen: &mut Screen) -> Result<
         UserAct::Export { user, out } => person::export(&user, out.as_deref(), sections, screen).await,
         UserAct::Erase { user, reason, yes } => person::erase(&user, (&reason, yes), sections, screen).await,
         UserAct::Change(args) => change::run(&args, sections, screen).await,
+        UserAct::Continue(args) => go_on::run(&args, sections, screen).await,
         UserAct::Import(args) => import::run(&args, sections, screen).await,
         UserAct::ExportAll(args) => export::run(&args, sections, screen).await,
     }

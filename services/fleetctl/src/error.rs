@@ -45,6 +45,34 @@ impl fmt::Display for Server {
     }
 }
 
+/// What a portal can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A challenge.
+    Challenge,
+    /// A change of an enrollment.
+    Request,
+}
+
+impl Asked {
+    /// What tells a portal that it was refused.
+    const fn event(self) -> &'static str {
+        match self {
+            Self::Challenge => "challenge.refused",
+            Self::Request => "enrollment.refused",
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Challenge => "challenge",
+            Self::Request => "request",
+        })
+    }
+}
+
 /// Why a command ended without what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -137,11 +165,14 @@ pub enum Error {
     Setting(String),
     /// No outcome came while it was waited for.
     #[error(
-        "challenge {id} has no outcome after {}: is the fleet running (`fleetctl queues`), or was the request refused (event challenge.refused)?",
-        fleet_settings::duration::format(*waited)
+        "{what} {id} has no outcome after {}: is the fleet running (`fleetctl queues`), or was it refused (event {})?",
+        fleet_settings::duration::format(*waited),
+        what.event()
     )]
     NoOutcome {
-        /// The challenge.
+        /// What was asked for.
+        what: Asked,
+        /// Its id.
         id: String,
         /// How long it was waited for, in whole seconds.
         waited: Duration,
@@ -152,13 +183,16 @@ pub enum Error {
     /// The output can't be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
+    /// What was typed or piped in can't be read.
+    #[error("standard input: {0}")]
+    Input(String),
 }
 
 impl Error {
     /// How the program ends.
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::File { .. } | Self::Signature { .. } => Exit::Data,
+            Self::File { .. } | Self::Signature { .. } | Self::Input(_) => Exit::Data,
             Self::NotFound { .. } => Exit::NotFound,
             Self::Unavailable { .. } | Self::Forbidden { .. } | Self::AppNotActivated { .. } => {
                 Exit::Unavailable
@@ -182,6 +216,11 @@ impl Error {
         Some(format!("fleetctl: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")))
     }
 
+    /// Standard output does not take it.
+    pub(crate) fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
+    }
+
     /// A value that its crate refuses, with the variable that sets it.
     pub(crate) fn not_allowed(all: &Settings, refused: &NotAllowed) -> Self {
         let (section, key) = refused.setting.split_once('.').unwrap_or((refused.setting, ""));
@@ -202,13 +241,14 @@ impl Error {
     }
 }
 
-const fn app_exit(error: &fleet_app_client::Error) -> Exit {
+fn app_exit(error: &fleet_app_client::Error) -> Exit {
     use fleet_app_client::{Error as App, Refusal};
     match error {
         App::Unreachable(_) | App::Unavailable { .. } | App::NotOurs { .. } | App::Client(_) => {
             Exit::Unavailable
         }
         App::Store { .. } => Exit::Data,
+        App::Unfinished { why, .. } => app_exit(why),
         App::Refused { refusal, .. } => match refusal {
             Refusal::ActivationUnknown
             | Refusal::ActivationUsed
@@ -220,6 +260,12 @@ const fn app_exit(error: &fleet_app_client::Error) -> Exit {
             | Refusal::Unauthorized
             | Refusal::NotAsked
             | Refusal::StaleVersion
+            | Refusal::NotJose
+            | Refusal::TooLarge
+            | Refusal::Encoded
+            | Refusal::TooSlow
+            | Refusal::CutOff
+            | Refusal::Internal
             | Refusal::Other(_) => Exit::Unavailable,
         },
     }
@@ -228,12 +274,6 @@ const fn app_exit(error: &fleet_app_client::Error) -> Exit {
 impl From<SettingsError> for Error {
     fn from(error: SettingsError) -> Self {
         Self::Setting(error.to_string())
-    }
-}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
     }
 }
 
@@ -251,9 +291,18 @@ mod tests {
                 "fleetctl: PostgreSQL: connection refused; is it running, and does DATABASE_URL lead to it?",
             ),
             (
-                Error::NoOutcome { id: "0193".into(), waited: Duration::from_secs(90) },
+                Error::NoOutcome {
+                    what: Asked::Challenge,
+                    id: "0193".into(),
+                    waited: Duration::from_secs(90),
+                },
                 75,
-                "fleetctl: challenge 0193 has no outcome after 90s: is the fleet running (`fleetctl queues`), or was the request refused (event challenge.refused)?",
+                "fleetctl: challenge 0193 has no outcome after 90s: is the fleet running (`fleetctl queues`), or was it refused (event challenge.refused)?",
+            ),
+            (
+                Error::NoOutcome { what: Asked::Request, id: "0193".into(), waited: Duration::from_secs(30) },
+                75,
+                "fleetctl: request 0193 has no outcome after 30s: is the fleet running (`fleetctl queues`), or was it refused (event enrollment.refused)?",
             ),
             (
                 Error::not_allowed(&settings, &NotAllowed::new("keys.master", "32 bytes")),
@@ -272,8 +321,8 @@ mod tests {
 
     #[test]
     fn a_closed_output_ends_the_program_without_a_word() {
-        let error = Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let error = Error::output(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!((error.exit(), error.line()), (Exit::OutputClosed, None));
-        assert_eq!(Error::from(io::Error::from(io::ErrorKind::StorageFull)).exit(), Exit::Output);
+        assert_eq!(Error::output(io::Error::from(io::ErrorKind::StorageFull)).exit(), Exit::Output);
     }
 }

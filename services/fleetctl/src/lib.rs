@@ -10,6 +10,7 @@ mod example;
 mod exit;
 mod file;
 mod help;
+mod input;
 mod people;
 mod portal;
 mod print;
@@ -22,5 +23,5 @@ mod table;
 
 pub use cli::Cli;
 pub use commands::run;
-pub use error::{Error, Server};
+pub use error::{Asked, Error, Server};
 pub use exit::Exit;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, interval, sleep_until};
 
 use crate::ask::Ask;
 use crate::cli::PortalAccess;
-use crate::error::{Error, Server};
+use crate::error::{Asked, Error, Server};
 use crate::scenario::Cancel;
 use crate::settings::{Sections, portal_amqp_urls};
 
@@ -159,7 +159,11 @@ const fn is_in_the_air(state: AttemptState) -> bool {
 }
 
 fn no_outcome(id: ChallengeId, began: Instant) -> Error {
-    Error::NoOutcome { id: id.to_string(), waited: Duration::from_secs(began.elapsed().as_secs()) }
+    Error::NoOutcome {
+        what: Asked::Challenge,
+        id: id.to_string(),
+        waited: Duration::from_secs(began.elapsed().as_secs()),
+    }
 }
 
 /// Whether and when the challenge is to be called off, once.

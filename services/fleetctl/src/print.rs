@@ -4,7 +4,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use fleet_domain::misleads;
+
 use crate::error::Error;
+use crate::input;
 
 /// Where a terminal stops; also used where nobody knows its size.
 const DEFAULT_SIZE: (u16, u16) = (100, 24);
@@ -75,9 +78,7 @@ impl Screen {
         }
         self.drawn = 0;
         write(question)?;
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer)?;
-        Ok(Some(answer.trim().to_owned()))
+        Ok(Some(input::first_line()?.trim().to_owned()))
     }
 
     /// Whether so many lines can be drawn again and again.
@@ -140,15 +141,12 @@ fn size() -> (u16, u16) {
 
 fn write(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::output)
 }
 
-/// Text from outside without what a terminal would obey: control characters, and those that turn the direction.
+/// Text from outside without what a terminal would obey, or what makes it read otherwise than it is.
 pub(crate) fn clean(text: &str) -> String {
-    let obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if obeyed(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if misleads(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Seconds with two decimals: `1.25 s`.
@@ -172,8 +170,8 @@ mod tests {
     #[test]
     fn a_terminal_gets_no_commands_from_outside() {
         assert_eq!(
-            clean("a\x1b]0;title\x07b\u{9b}2J\u{202e}c\n"),
-            "a\u{fffd}]0;title\u{fffd}b\u{fffd}2J\u{fffd}c\u{fffd}"
+            clean("a\x1b]0;title\x07b\u{9b}2J\u{202e}c\n\u{2028}"),
+            "a\u{fffd}]0;title\u{fffd}b\u{fffd}2J\u{fffd}c\u{fffd}\u{fffd}"
         );
         assert_eq!(clean("für Ørsted"), "für Ørsted");
     }

@@ -37,7 +37,9 @@ pub enum InvalidActivation {
     )]
     Mistyped,
     /// The URL is no place to send a secret to.
-    #[error("the URL must be that of the portal's page: https://, or http:// on this machine alone")]
+    #[error(
+        "the URL must be the one that the page shows beside the code: https://, or http:// on this machine alone"
+    )]
     Url,
 }
 
@@ -62,10 +64,14 @@ impl Activation {
             return Err(InvalidActivation::OtherVersion);
         }
         let code = code.filter(|code| is_long(code)).ok_or(InvalidActivation::Damaged)?;
-        Ok(Self { url: base_url(&url.ok_or(InvalidActivation::Damaged)?)?, code })
+        // As it came: it is what the fleet calls itself, and what the device signs.
+        let url = url.ok_or(InvalidActivation::Damaged)?;
+        base_url(&url)?;
+        Ok(Self { url: url.trim().trim_end_matches('/').to_owned(), code })
     }
 
-    /// Takes a code that was typed, with the base URL that the page shows. Small letters, blanks and hyphens make no difference.
+    /// Takes a code that was typed, with the base URL that the page shows. Small letters, blanks and hyphens make no difference,
+    /// nor do capitals in the URL's host.
     pub fn typed(code: &str, url: &str) -> Result<Self, InvalidActivation> {
         let url = base_url(url)?;
         let code = TypedCode::parse(code).map_err(|_| InvalidActivation::Mistyped)?;
@@ -89,15 +95,16 @@ fn is_long(code: &str) -> bool {
     code.len() == LONG_CODE && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-/// The base URL without a slash at its end. In clear only to this machine, where nobody is between.
+/// The base URL as browsers write it, without a slash at its end. In clear only to this machine, where nobody is between.
 fn base_url(text: &str) -> Result<String, InvalidActivation> {
     let url = reqwest::Url::parse(text.trim()).map_err(|_| InvalidActivation::Url)?;
     let host = url.host_str().unwrap_or_default();
     let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_here);
-    let is_bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let names_nobody = url.username().is_empty() && url.password().is_none();
+    let is_bare = names_nobody && url.query().is_none() && url.fragment().is_none();
     if is_safe && is_bare && !host.is_empty() {
-        Ok(text.trim().trim_end_matches('/').to_owned())
+        Ok(url.as_str().trim_end_matches('/').to_owned())
     } else {
         Err(InvalidActivation::Url)
     }
@@ -168,6 +175,8 @@ mod tests {
         let url = "https://mfa.example.org/";
         let typed = Activation::typed(&shown.to_lowercase().replace('-', " "), url).unwrap();
         assert_eq!((&typed.code, typed.url()), (&shown, "https://mfa.example.org"));
+        let shouted = Activation::typed(&shown, "HTTPS://MFA.Example.org:443").unwrap();
+        assert_eq!(shouted.url(), "https://mfa.example.org");
         let swapped: String = shown.chars().rev().collect();
         for bad in [swapped.as_str(), "", CODE, "0000-0000-0000"] {
             assert_eq!(Activation::typed(bad, url), Err(InvalidActivation::Mistyped), "{bad}");
@@ -184,6 +193,7 @@ mod tests {
             ("http://mfa.example.org", false),
             ("http://localhost.example.org", false),
             ("https://mfa.example.org@evil.example", false),
+            ("https://:mfa.example.org@evil.example", false),
             ("https://mfa.example.org?x=1", false),
             ("ftp://mfa.example.org", false),
             ("mfa.example.org", false),

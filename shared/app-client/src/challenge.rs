@@ -75,7 +75,7 @@ pub enum Verified {
 /// Why a person says no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// Somebody else is signing in: reports fraud, and blocks the account.
+    /// Somebody else is signing in: reports fraud, and blocks the account where the portal's policy says so.
     NotMe,
     /// Asked for by mistake.
     Mistake,

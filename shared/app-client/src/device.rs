@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use fleet_keys::{DeviceKeyPair, Signer, TotpSecret};
+use fleet_keys::{DeviceAlg, DeviceKeyPair, Signer, TotpSecret};
 use reqwest::Method;
 use serde::Deserialize;
 
@@ -59,8 +59,33 @@ struct Totp {
 }
 
 impl Device {
-    /// Redeems an activation code with this key. An answer that was lost is made up for: the same key gets in again with the
-    /// same code. The device answers nothing but its own test until that has passed.
+    /// Redeems an activation code for a device that is kept in this file. The file has a new key before the code is sent, and
+    /// an activation of which nothing came can be made again with it: by the same call. It is removed where the fleet refuses
+    /// the code for good. A file that is a device already is never written over.
+    pub async fn activate_in(
+        path: &Path,
+        activation: &Activation,
+        alg: DeviceAlg,
+        about: (&str, Platform),
+        push: Option<&Push>,
+    ) -> Result<Self, Error> {
+        let (key, is_of_this_code) = store::begin(path, activation, alg)?;
+        let why = match Self::activate(activation, key, about, push).await {
+            Ok(device) => match device.save(path) {
+                Ok(()) => return Ok(device),
+                Err(error) => error,
+            },
+            Err(error) if is_of_this_code && error.voids_the_code() => {
+                store::remove(path)?;
+                return Err(error);
+            }
+            Err(error) => error,
+        };
+        Err(Error::Unfinished { path: path.to_owned(), why: Box::new(why) })
+    }
+
+    /// Redeems an activation code with this key. Keep the key first: an answer that was lost is made up for by the same key,
+    /// which gets in again with the same code. The device answers nothing but its own test until that has passed.
     pub async fn activate(
         activation: &Activation,
         key: DeviceKeyPair,

@@ -38,6 +38,15 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// The code may have counted, or counts still. The file has the key: the same activation again goes on with it.
+    #[error("the device is not activated yet, and {} has its key: activate again, with the same file", path.display())]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// Why nothing came of it yet.
+        #[source]
+        why: Box<Self>,
+    },
     /// HTTP can't be spoken at all.
     #[error("the HTTP client can't be made")]
     Client(#[source] reqwest::Error),
@@ -66,8 +75,35 @@ pub enum Refusal {
     Ended,
     /// A later push address is stored already.
     StaleVersion,
+    /// The body is no JWS.
+    NotJose,
+    /// The body is larger than any message.
+    TooLarge,
+    /// The body is compressed.
+    Encoded,
+    /// The body has not arrived in time.
+    TooSlow,
+    /// The body broke off.
+    CutOff,
+    /// A fault of the fleet's own.
+    Internal,
     /// A code that this version does not know.
     Other(String),
+}
+
+impl Error {
+    /// Whether an activation code is worth nothing any more, or never was.
+    pub(crate) const fn voids_the_code(&self) -> bool {
+        match self {
+            Self::Refused { refusal, .. } => refusal.voids_the_code(),
+            Self::Unreachable(_)
+            | Self::Unavailable { .. }
+            | Self::NotOurs { .. }
+            | Self::Store { .. }
+            | Self::Unfinished { .. }
+            | Self::Client(_) => false,
+        }
+    }
 }
 
 impl Refusal {
@@ -85,6 +121,12 @@ impl Refusal {
             Self::Unknown,
             Self::Ended,
             Self::StaleVersion,
+            Self::NotJose,
+            Self::TooLarge,
+            Self::Encoded,
+            Self::TooSlow,
+            Self::CutOff,
+            Self::Internal,
         ];
         known
             .into_iter()
@@ -106,6 +148,12 @@ impl Refusal {
             Self::Unknown => "unknown",
             Self::Ended => "ended",
             Self::StaleVersion => "stale_version",
+            Self::NotJose => "not_jose",
+            Self::TooLarge => "too_large",
+            Self::Encoded => "encoded",
+            Self::TooSlow => "too_slow",
+            Self::CutOff => "cut_off",
+            Self::Internal => "internal",
             Self::Other(code) => code,
         }
     }
@@ -114,7 +162,7 @@ impl Refusal {
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
-            Self::Malformed | Self::Other(_) => {
+            Self::Malformed | Self::NotJose | Self::TooLarge | Self::Encoded | Self::Other(_) => {
                 "the app and the fleet do not understand each other: update the app"
             }
             Self::CodeMistyped => "compare the code with the portal's page",
@@ -126,6 +174,30 @@ impl Refusal {
             Self::NotAsked => "answer on the device that was asked",
             Self::Unknown | Self::Ended => "list again: it was answered, called off, or too late",
             Self::StaleVersion => "nothing is to be done: a later address is stored",
+            Self::TooSlow | Self::CutOff => "check the network, and try again",
+            Self::Internal => "try again later, and tell the portal if it stays so",
+        }
+    }
+
+    const fn voids_the_code(&self) -> bool {
+        match self {
+            Self::Malformed
+            | Self::CodeMistyped
+            | Self::ActivationUnknown
+            | Self::ActivationUsed
+            | Self::ActivationExpired => true,
+            Self::Unauthorized
+            | Self::NotAsked
+            | Self::Unknown
+            | Self::Ended
+            | Self::StaleVersion
+            | Self::NotJose
+            | Self::TooLarge
+            | Self::Encoded
+            | Self::TooSlow
+            | Self::CutOff
+            | Self::Internal
+            | Self::Other(_) => false,
         }
     }
 }
@@ -145,15 +217,15 @@ mod tests {
         let protocol = include_str!("../../contracts/app/README.md");
         let codes: Vec<&str> = protocol
             .lines()
-            .filter(|line| line.starts_with("| 4"))
+            .filter(|line| line.starts_with("| 4") || line.starts_with("| 500"))
             .filter_map(|line| line.split('`').nth(1))
             .collect();
-        assert!(codes.len() >= 10, "{codes:?}");
+        assert!(codes.len() >= 16, "{codes:?}");
         for code in codes {
             let refusal = Refusal::of(code);
             assert!(!matches!(refusal, Refusal::Other(_)), "{code}");
             assert_eq!(refusal.code(), code);
         }
-        assert_eq!(Refusal::of("not_jose"), Refusal::Other("not_jose".into()));
+        assert_eq!(Refusal::of("teapot"), Refusal::Other("teapot".into()));
     }
 }

@@ -1,16 +1,29 @@
 //! A device in a file: who it is, and its key. Only its owner can read it.
+//!
+//! The key is there before the code is sent: should the answer be lost, or the program die, the same key gets in again.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use fleet_keys::{DeviceKeyPair, Zeroizing};
+use fleet_keys::{DeviceAlg, DeviceKeyPair, Zeroizing};
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Activation;
 use crate::error::Error;
+
+/// How far the device in a file has come.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    /// It is activated.
+    Device(Stored),
+    /// It has a key, and a code that may have been sent.
+    Begun(Begun),
+}
 
 /// What is stored beside the key.
 #[derive(Serialize, Deserialize)]
@@ -28,10 +41,17 @@ pub(crate) struct Stored {
     pub(crate) push_version: u64,
 }
 
+/// What an activation was begun with.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    url: String,
+    code: String,
+}
+
 #[derive(Serialize)]
-struct FileToWrite<'a> {
+struct FileToWrite<'a, T> {
     #[serde(flatten)]
-    stored: &'a Stored,
+    kept: T,
     /// PKCS#8, base64.
     key: &'a str,
 }
@@ -39,16 +59,60 @@ struct FileToWrite<'a> {
 #[derive(Deserialize)]
 struct FileRead<'a> {
     #[serde(flatten)]
-    stored: Stored,
+    kept: Kept,
     key: &'a str,
 }
 
+/// The key for this activation, which the file has from now on; that of an earlier try, where the file has one. And whether
+/// the file is of this code alone, so that it is worth nothing once the code is.
+pub(crate) fn begin(
+    path: &Path,
+    activation: &Activation,
+    alg: DeviceAlg,
+) -> Result<(DeviceKeyPair, bool), Error> {
+    let Activation { url, code } = activation;
+    if path.try_exists().map_err(|error| cannot(path, "be read", &error))? {
+        return match read(path)? {
+            (Kept::Begun(begun), key) => Ok((key, begun.url == *url && begun.code == *code)),
+            (Kept::Device(_), _) => Err(problem(
+                path,
+                "is a device already: revoke it, remove the file if the fleet knows it no more, or name another file",
+            )),
+        };
+    }
+    let key = DeviceKeyPair::generate(alg);
+    write_with(path, Begun { url: url.clone(), code: code.clone() }, &key)?;
+    Ok((key, true))
+}
+
 pub(crate) fn load(path: &Path) -> Result<(Stored, DeviceKeyPair), Error> {
-    let problem = |problem: &str| Error::Store { path: path.to_owned(), problem: problem.to_owned() };
-    let cannot = |error: io::Error| Error::Store {
-        path: path.to_owned(),
-        problem: format!("cannot be read: {error}"),
-    };
+    match read(path)? {
+        (Kept::Device(stored), key) => Ok((stored, key)),
+        (Kept::Begun(_), _) => {
+            Err(problem(path, "is not activated yet: activate again, which goes on with the key in it"))
+        }
+    }
+}
+
+pub(crate) fn save(path: &Path, stored: &Stored, key: &DeviceKeyPair) -> Result<(), Error> {
+    write_with(path, stored, key)
+}
+
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    fs::remove_file(path).map_err(|error| cannot(path, "be removed", &error))
+}
+
+fn problem(path: &Path, problem: &str) -> Error {
+    Error::Store { path: path.to_owned(), problem: problem.to_owned() }
+}
+
+fn cannot(path: &Path, what: &str, error: &io::Error) -> Error {
+    problem(path, &format!("cannot {what}: {error}"))
+}
+
+fn read(path: &Path) -> Result<(Kept, DeviceKeyPair), Error> {
+    let problem = |text: &str| problem(path, text);
+    let cannot = |error: io::Error| cannot(path, "be read", &error);
     let mut file = fs::File::open(path).map_err(cannot)?;
     if file.metadata().map_err(cannot)?.permissions().mode() & 0o077 != 0 {
         return Err(problem(
@@ -58,26 +122,23 @@ pub(crate) fn load(path: &Path) -> Result<(Stored, DeviceKeyPair), Error> {
     let mut text = Zeroizing::new(Vec::new());
     file.read_to_end(&mut text).map_err(cannot)?;
     let not_ours = || problem("is no device that this program stored: activate again with another file");
-    let FileRead { stored, key } = serde_json::from_slice(&text).map_err(|_| not_ours())?;
+    let FileRead { kept, key } = serde_json::from_slice(&text).map_err(|_| not_ours())?;
     let pkcs8 = Zeroizing::new(STANDARD.decode(key).map_err(|_| not_ours())?);
-    Ok((stored, DeviceKeyPair::from_pkcs8(&pkcs8).map_err(|_| not_ours())?))
+    Ok((kept, DeviceKeyPair::from_pkcs8(&pkcs8).map_err(|_| not_ours())?))
 }
 
-pub(crate) fn save(path: &Path, stored: &Stored, key: &DeviceKeyPair) -> Result<(), Error> {
+fn write_with<T: Serialize>(path: &Path, kept: T, key: &DeviceKeyPair) -> Result<(), Error> {
     let key = Zeroizing::new(STANDARD.encode(key.pkcs8()));
-    write(path, &FileToWrite { stored, key: &key }).map_err(|error| Error::Store {
-        path: path.to_owned(),
-        problem: format!("cannot be written: {error}"),
-    })
+    write(path, &FileToWrite { kept, key: &key }).map_err(|error| cannot(path, "be written", &error))
 }
 
 /// A new file takes the place of the old one: neither is ever half there, and the new one was never anybody else's to read.
-fn write(path: &Path, file: &FileToWrite<'_>) -> io::Result<()> {
+fn write<T: Serialize>(path: &Path, file: &FileToWrite<'_, T>) -> io::Result<()> {
     let text = Zeroizing::new(serde_json::to_vec_pretty(file)?);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let beside = path.with_extension("new");
+    let beside = beside(path);
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -88,10 +149,15 @@ fn write(path: &Path, file: &FileToWrite<'_>) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
+/// A name of this file's own: `device.json.new` is nobody else's, and differs from the file's whatever that ends with.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
 #[cfg(test)]
 mod tests {
-    use fleet_keys::DeviceAlg;
-
     use super::*;
 
     fn stored() -> Stored {

@@ -24,10 +24,10 @@ pub struct AppArgs {
 /// What `fleetctl app` does.
 #[derive(Debug, Subcommand)]
 pub enum AppAct {
-    /// Activate this terminal as a device, with the code that a portal shows.
+    /// Activate this terminal as a device, with the code that a portal shows; once more where no answer came.
     #[command(after_help = help::APP_ACTIVATE)]
     Activate {
-        /// The QR code's text, or the code to be typed; `-` reads it from standard input.
+        /// The QR code's text, or the code to be typed; `-` asks for it, or reads it from standard input.
         #[arg(value_name = "QR-OR-CODE")]
         code: String,
         /// The URL beside the code; a QR code has it in its text.
@@ -105,7 +105,7 @@ pub enum Verification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum DenyReason {
-    /// Somebody else is signing in: reports fraud, and blocks the account.
+    /// Somebody else is signing in: reports fraud, and blocks the account where the portal's policy says so.
     NotMe,
     /// Asked for by mistake.
     Mistake,

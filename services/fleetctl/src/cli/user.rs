@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use fleet_contracts::NumberMatch;
-use fleet_domain::{ChallengeId, Change, Channel, DeviceId, PhoneKind, PhoneRole, PortalName, UserId};
+use fleet_domain::{
+    ChallengeId, Change, Channel, DeviceId, PhoneKind, PhoneRole, PortalName, RequestId, UserId,
+};
 
 use super::{PortalAccess, parse_reason};
 use crate::ask::parse_number;
@@ -28,7 +30,7 @@ pub enum UserAct {
         #[arg(long = "for", value_parser = fleet_settings::duration::parse, value_name = "TIME")]
         lasting: Option<Duration>,
     },
-    /// Lift a user's block, and the lockout after wrong PINs.
+    /// Lift a user's block, and every lockout: after wrong PINs, codes and answers.
     #[command(after_help = help::USER_UNBLOCK)]
     Unblock {
         /// The user.
@@ -74,6 +76,9 @@ pub enum UserAct {
     /// Change a user's enrollment as a portal does, and follow the change to its end.
     #[command(after_help = help::USER_CHANGE)]
     Change(Box<ChangeArgs>),
+    /// Bring a change on that waits for another message, and follow it to its end.
+    #[command(after_help = help::USER_CONTINUE)]
+    Continue(Box<GoOnArgs>),
     /// Write all users to a file that `import` reads.
     #[command(after_help = help::USER_EXPORT_ALL)]
     ExportAll(ExportArgs),
@@ -85,14 +90,14 @@ pub struct ChangeArgs {
     /// The user.
     #[arg(value_parser = UserId::parse)]
     pub user: UserId,
-    /// What to change: enroll, method_change, phone_change, phone_remove, phone_test, pin_change, device_revoke, device_activate, recovery,
-    /// device_lost, block, unblock, bypass, delete.
+    /// What to change: enroll, method_change, phone_change, phone_remove, phone_test, pin_change, questions_change, device_revoke,
+    /// device_activate, recovery, read, device_lost, block, unblock, bypass, delete.
     #[arg(value_parser = parse_change, value_name = "CHANGE")]
     pub change: Change,
     /// The portal that asks: your own, if you are an operator.
     #[arg(long, short, value_parser = PortalName::parse)]
     pub portal: PortalName,
-    /// The method: voice or push.
+    /// The method: voice, push or totp.
     #[arg(long, value_parser = parse_channel)]
     pub method: Option<Channel>,
     /// The audience of a user who is new.
@@ -113,12 +118,18 @@ pub struct ChangeArgs {
     /// Read a PIN from standard input.
     #[arg(long)]
     pub pin: bool,
+    /// Read an answer to each of these security questions from standard input, a line each.
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    pub questions: Vec<String>,
     /// The device.
     #[arg(long, value_parser = DeviceId::parse)]
     pub device: Option<DeviceId>,
     /// An approved challenge that proves who asks.
     #[arg(long, value_parser = ChallengeId::parse, value_name = "CHALLENGE")]
     pub proof: Option<ChallengeId>,
+    /// A request that proves it instead: a change whose test has just passed, or a recovery.
+    #[arg(long, value_parser = RequestId::parse, value_name = "REQUEST", conflicts_with = "proof")]
+    pub proof_request: Option<RequestId>,
     /// The challenge that could not reach the user, for a recovery.
     #[arg(long, value_parser = ChallengeId::parse, value_name = "CHALLENGE")]
     pub after: Option<ChallengeId>,
@@ -146,6 +157,59 @@ pub struct ChangeArgs {
     /// Where the portal's own servers are.
     #[command(flatten)]
     pub access: PortalAccess,
+}
+
+/// `fleetctl user continue`.
+#[derive(Debug, Args)]
+pub struct GoOnArgs {
+    /// The request's id, as `fleetctl user change` has printed it.
+    #[arg(value_parser = RequestId::parse, value_name = "REQUEST")]
+    pub id: RequestId,
+    /// With what it goes on.
+    #[arg(value_enum)]
+    pub with: GoOnWith,
+    /// The portal that asked.
+    #[arg(long, short, value_parser = PortalName::parse)]
+    pub portal: PortalName,
+    /// The digits that the person keys or types in the test.
+    #[arg(long, value_parser = parse_number, value_name = "DIGITS")]
+    pub show: Option<NumberMatch>,
+    /// The fleet's public enrollment key, base64url; for answers alone.
+    #[arg(long, env = "ENROLLMENT_KEY", hide_env_values = true, value_name = "KEY")]
+    pub enrollment_key: Option<String>,
+    /// Print the outcome as JSON and nothing else.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the portal's own servers are.
+    #[command(flatten)]
+    pub access: PortalAccess,
+}
+
+/// With what a change goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum GoOnWith {
+    /// The test, for the first time or once more.
+    Test,
+    /// The one-time code of a test that is one, read from standard input.
+    Code,
+    /// The answers to the questions of a recovery, read from standard input, a line each.
+    Answers,
+    /// Another activation code; the one before is void.
+    Activation,
+    /// Nothing: it is called off.
+    Cancel,
+}
+
+impl GoOnWith {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Code => "code",
+            Self::Answers => "answers",
+            Self::Activation => "activation",
+            Self::Cancel => "cancel",
+        }
+    }
 }
 
 /// `fleetctl user import`.

@@ -5,8 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use fleet_app_client::{
-    Activation, Challenge, Decided, Denial, Device, DeviceAlg, DeviceKeyPair, Platform, Timestamp,
-    UserVerification, Verified,
+    Activation, Challenge, Decided, Denial, Device, DeviceAlg, Platform, Timestamp, UserVerification,
+    Verified,
 };
 use fleet_contracts::NumberMatch;
 use fleet_domain::{ChallengeId, ChallengeResult};
@@ -15,24 +15,23 @@ use fleet_lifecycle::Clock;
 use crate::cli::{AppAct, AppArgs, KeyKind};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::print::{Screen, clean};
+use crate::file::mistake;
+use crate::input;
+use crate::print::{Screen, Style, clean};
 use crate::qr::Qr;
-use crate::table::{self, Cell};
-
-const HEADS: [&str; 7] = ["challenge", "portal", "application", "place", "number", "verify", "left"];
-/// What a challenge does not tell.
-const NOTHING: &str = "-";
 
 /// Runs the command.
 pub(super) async fn run(args: AppArgs, screen: &mut Screen) -> Result<Exit, Error> {
     if let AppAct::Qr { text, svg } = args.act {
-        return qr(&given(text)?, svg.as_deref(), screen);
+        let text = if text == "-" { piped()? } else { text };
+        return qr(&text, svg.as_deref(), screen);
     }
     let state = state(args.state)?;
     match args.act {
         AppAct::Qr { .. } => Ok(Exit::Done),
         AppAct::Activate { code, url, name, key } => {
-            activate(&state, &activation(&given(code)?, url.as_deref())?, (&name, key), screen).await
+            let code = if code == "-" { input::secret("code")? } else { code };
+            activate(&state, &activation(&code, url.as_deref())?, (&name, key), screen).await
         }
         AppAct::List => list(&Device::load(&state)?, screen).await,
         AppAct::Approve { id, number, uv } => {
@@ -43,20 +42,21 @@ pub(super) async fn run(args: AppArgs, screen: &mut Screen) -> Result<Exit, Erro
         AppAct::Code => code(&Device::load(&state)?, screen),
         AppAct::Revoke => {
             Device::load(&state)?.revoke().await?;
-            fs::remove_file(&state)?;
-            screen.line("the device is given up, and its key removed")?;
+            fs::remove_file(&state).map_err(|error| {
+                let rest = "the device is given up, but its file cannot be removed";
+                mistake(&state, format!("{rest}: {error}; it is of no use any more: remove it yourself"))
+            })?;
+            screen.line("the device is given up, and its file removed")?;
             Ok(Exit::Done)
         }
     }
 }
 
-/// The argument, or standard input for `-`: what stands there is in no history and no list of processes.
-fn given(argument: String) -> Result<String, Error> {
-    if argument != "-" {
-        return Ok(argument);
-    }
+/// All of standard input.
+fn piped() -> Result<String, Error> {
     let mut text = String::new();
-    io::stdin().take(4_096).read_to_string(&mut text)?;
+    let read = io::stdin().take(4_096).read_to_string(&mut text);
+    read.map_err(|error| Error::Input(format!("cannot be read: {error}")))?;
     Ok(text.trim().to_owned())
 }
 
@@ -84,17 +84,11 @@ async fn activate(
     (name, key): (&str, KeyKind),
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
-    if state.exists() {
-        let problem = "is a device already: give it up with `fleetctl app revoke`, remove the file if the fleet knows it no more, or name another one with --state";
-        return Err(Error::File { path: state.to_owned(), problem: problem.into() });
-    }
     let alg = match key {
         KeyKind::Es256 => DeviceAlg::Es256,
         KeyKind::Eddsa => DeviceAlg::EdDsa,
     };
-    let about = (name, Platform::Other);
-    let device = Device::activate(activation, DeviceKeyPair::generate(alg), about, None).await?;
-    device.save(state)?;
+    let device = Device::activate_in(state, activation, alg, (name, Platform::Other), None).await?;
     let (portal, account) = device.account();
     screen.line(&format!(
         "activated for {} at {}: device {}",
@@ -112,33 +106,47 @@ async fn list(device: &Device, screen: &mut Screen) -> Result<Exit, Error> {
         screen.line("nothing waits for an answer")?;
         return Ok(Exit::Done);
     }
-    let now = Clock::system().now();
-    table::print(screen, &HEADS, &challenges.iter().map(|one| cells(one, now)).collect::<Vec<_>>())?;
     for challenge in &challenges {
+        show(challenge, screen)?;
         // It only shows the portal that somebody looks; the answer does not depend on it.
         let _ = device.opened(challenge).await;
     }
     Ok(Exit::Done)
 }
 
-fn cells(challenge: &Challenge, now: Timestamp) -> Vec<Cell> {
-    let or_nothing = |text: &Option<String>| Cell::text(text.as_deref().unwrap_or(NOTHING));
-    let number = if challenge.number_match { "type it" } else { NOTHING };
-    let verify = match challenge.require_user_verification {
-        UserVerification::Off => NOTHING,
-        demanded @ (UserVerification::Any | UserVerification::Pin | UserVerification::Biometric) => {
-            demanded.as_str()
-        }
+/// Everything that a person needs to decide.
+fn show(challenge: &Challenge, screen: &mut Screen) -> Result<(), Error> {
+    screen.spans(&[(Style::Bold, clean(&challenge.challenge_id))])?;
+    for (name, value) in facts(challenge, Clock::system().now()) {
+        screen.spans(&[(Style::Dim, format!("  {:11} ", clean(name))), (Style::Plain, clean(&value))])?;
+    }
+    Ok(())
+}
+
+fn facts(challenge: &Challenge, now: Timestamp) -> Vec<(&str, String)> {
+    let purpose = match challenge.purpose.as_str() {
+        "sign_in" => "a sign-in",
+        "enrollment_test" => "the test of an enrollment",
+        other => other,
     };
-    vec![
-        Cell::text(&challenge.challenge_id),
-        Cell::text(&challenge.portal_title),
-        or_nothing(&challenge.context.application),
-        or_nothing(&challenge.context.place),
-        Cell::text(number),
-        Cell::text(verify),
-        Cell::number(format!("{} s", challenge.answer_by.since(now).as_secs())),
-    ]
+    let context = &challenge.context;
+    let told =
+        [("application", &context.application), ("place", &context.place), ("from", &context.client_ip)];
+    let told = told.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+    let own = context.fields.iter().map(|field| (field.name.as_str(), field.value.clone()));
+    let number = challenge.number_match.then(|| "the digits on the portal's page (--number)".to_owned());
+    let verify = match challenge.require_user_verification {
+        UserVerification::Off => None,
+        UserVerification::Any => Some("pin or biometric (--uv)"),
+        UserVerification::Pin => Some("pin (--uv pin)"),
+        UserVerification::Biometric => Some("biometric (--uv biometric)"),
+    };
+    let mut facts = vec![("portal", challenge.portal_title.clone()), ("asks for", purpose.to_owned())];
+    facts.extend(told.chain(own));
+    facts.extend(number.map(|number| ("type", number)));
+    facts.extend(verify.map(|verify| ("verify", verify.to_owned())));
+    facts.push(("time left", format!("{} s", challenge.answer_by.since(now).as_secs())));
+    facts
 }
 
 /// The challenge of this id, if it waits for an answer of this device.
@@ -159,6 +167,7 @@ async fn approve(
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
     let challenge = find(device, id).await?;
+    show(&challenge, screen)?;
     complete(&challenge, number.is_some(), verified)?;
     let decided = device.approve(&challenge, number.map(NumberMatch::reveal), verified).await?;
     say(&decided, screen)?;
@@ -188,7 +197,9 @@ async fn deny(
     (id, denial): (ChallengeId, Denial),
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
-    let decided = device.deny(&find(device, id).await?, denial).await?;
+    let challenge = find(device, id).await?;
+    show(&challenge, screen)?;
+    let decided = device.deny(&challenge, denial).await?;
     say(&decided, screen)?;
     Ok(Exit::Done)
 }
@@ -213,7 +224,10 @@ fn qr(text: &str, svg: Option<&Path>, screen: &mut Screen) -> Result<Exit, Error
     match svg {
         None => draw(&qr, screen)?,
         // It may say an activation code: for its owner alone.
-        Some(path) => create(path)?.write_all(qr.svg().as_bytes())?,
+        Some(path) => {
+            let written = create(path)?.write_all(qr.svg().as_bytes());
+            written.map_err(|error| mistake(path, format!("cannot be written: {error}")))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -227,7 +241,44 @@ fn create(path: &Path) -> Result<fs::File, Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    options
-        .open(path)
-        .map_err(|error| Error::File { path: path.to_owned(), problem: format!("cannot be made: {error}") })
+    options.open(path).map_err(|error| mistake(path, format!("cannot be made: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_shows_everything_that_a_person_needs_to_decide() {
+        let challenge: Challenge = serde_json::from_str(
+            r#"{
+                "portal": "operations", "portal_title": "Operations Portal", "nonce": "n",
+                "challenge_id": "0193a4b2-7c1d-7e3f-8a9b-0c1d2e3f4a5b", "purpose": "sign_in",
+                "answer_by": "2026-11-24T09:32:00.000Z", "accepted_at": "2026-11-24T09:30:00.120Z",
+                "number_match": true, "require_user_verification": "any",
+                "context": {
+                    "application": "Payroll", "client_ip": "198.51.100.24", "place": "Raleigh",
+                    "fields": [{ "name": "Amount", "value": "1000 EUR" }]
+                }
+            }"#,
+        )
+        .unwrap();
+        let now = Timestamp::from_micros(challenge.answer_by.as_millis() * 1_000 - 27_000_000);
+        let shown: Vec<String> =
+            facts(&challenge, now).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        assert_eq!(
+            shown,
+            [
+                "portal: Operations Portal",
+                "asks for: a sign-in",
+                "application: Payroll",
+                "place: Raleigh",
+                "from: 198.51.100.24",
+                "Amount: 1000 EUR",
+                "type: the digits on the portal's page (--number)",
+                "verify: pin or biometric (--uv)",
+                "time left: 27 s",
+            ]
+        );
+    }
 }

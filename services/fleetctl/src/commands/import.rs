@@ -148,7 +148,7 @@ impl<'a> Import<'a> {
         } else {
             (checkpoint.line, checkpoint.offset) = (lines.number, lines.offset);
         }
-        let rejects_path = args.rejects.clone().unwrap_or_else(|| rejects_beside(path));
+        let rejects_path = rejects_path(args);
         if is_same_file(&rejects_path, path) {
             return Err(mistake(
                 &rejects_path,
@@ -214,7 +214,9 @@ impl<'a> Import<'a> {
             Err(refusal) => {
                 self.checkpoint.counts.refused += 1;
                 let noted = self.rejects.add(self.lines.number, &refusal);
-                noted.map_err(|error| Error::Output(io::Error::other(format!("refused lines: {error}"))))?;
+                noted.map_err(|error| {
+                    mistake(&rejects_path(self.args), format!("cannot be written: {error}"))
+                })?;
                 Ok(Read::Nothing)
             }
         }
@@ -293,7 +295,7 @@ impl<'a> Import<'a> {
         if counts.refused == 0 {
             return Ok(Exit::Done);
         }
-        let path = self.args.rejects.clone().unwrap_or_else(|| rejects_beside(&self.args.file));
+        let path = rejects_path(self.args);
         screen.line(&format!(
             "{} lines were refused: {} says which and why",
             counts.refused,
@@ -321,10 +323,13 @@ fn names(lines: &mut Lines<BufReader<File>>, path: &Path) -> Result<Csv, Error> 
     first.map_err(|rule| mistake(path, format!("line 1 {rule}")))
 }
 
-fn rejects_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".rejects.csv");
-    PathBuf::from(name)
+/// Where refused lines are listed.
+fn rejects_path(args: &ImportArgs) -> PathBuf {
+    args.rejects.clone().unwrap_or_else(|| {
+        let mut name = args.file.as_os_str().to_owned();
+        name.push(".rejects.csv");
+        PathBuf::from(name)
+    })
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {

@@ -12,6 +12,7 @@ use super::history::{actor, date};
 use super::standing::no_such;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::file::mistake;
 use crate::print::Screen;
 use crate::session::{Session, engine_error, records_error};
 use crate::settings::Sections;
@@ -35,9 +36,9 @@ pub(super) async fn export(
         return Ok(Exit::Done);
     };
     // Numbers are in it: nobody else is to read it, and nothing is overwritten.
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()));
+    written.map_err(|error| mistake(path, format!("cannot be written: {error}")))?;
     let challenges = person.challenges.len();
     screen.line(&format!("{user} was exported to {}, with {challenges} challenges", path.display()))?;
     Ok(Exit::Done)

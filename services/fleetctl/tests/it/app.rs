@@ -1,4 +1,4 @@
-//! The terminal as an authenticator, where no gateway is needed. Against a real one: `tests/it/app.rs`, `ops/examples/app`.
+//! The terminal as an authenticator, where no gateway is needed. Against a real one: `changing`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -116,7 +116,7 @@ async fn a_person_is_exported_and_erased_while_blocked_and_the_audit_still_fits(
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let written: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(written["phones"], document["phones"]);
-    site.ends(&["user", "export", "alice", "--out", file], 74, "cannot write the output").await;
+    site.ends(&["user", "export", "alice", "--out", file], 65, "cannot be written: File exists").await;
     std::fs::remove_file(&path).unwrap();
 
     site.ends(&["user", "erase", "alice", "--reason", "asked"], 64, "nothing was erased: --yes erases alice")

@@ -146,3 +146,61 @@ async fn e9_each_push_address_has_a_higher_version_than_the_one_before() {
     assert_eq!(sent[3].1.get("push"), None);
     assert_eq!(sent[1].0["kid"], json!(device.id()));
 }
+
+/// A file that is not there, in a folder that is.
+fn new_file(name: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("app-client-{name}-{}.new", std::process::id()))
+}
+
+async fn activate_in(path: &Path, url: &str, code: &str) -> Result<Device, Error> {
+    let text = format!("mfa-fleet://activate?v=1&url={url}&code={code}");
+    let activation = Activation::scan(&text).unwrap();
+    Device::activate_in(path, &activation, DeviceAlg::Es256, ("laptop", Platform::Other), None).await
+}
+
+const CODE: &str = "0f9ZvDk0TRiZ6YbRk1PTcg";
+const OTHER_CODE: &str = "1f9ZvDk0TRiZ6YbRk1PTcg";
+
+#[tokio::test]
+async fn s21_an_activation_whose_answer_was_lost_goes_on_with_the_key_in_its_file() {
+    let path = new_file("lost");
+    let (url, stub) = Stub::start(vec![
+        // The code has counted, and nobody can read the answer.
+        (200, json!("<html>bad gateway</html>")),
+        (410, error("activation_expired")),
+        (500, error("internal")),
+        (200, activated()),
+    ])
+    .await;
+    let lost = activate_in(&path, &url, CODE).await.unwrap_err();
+    assert!(matches!(&lost, Error::Unfinished { path: kept, .. } if *kept == path), "{lost:?}");
+    let early = Device::load(&path).unwrap_err().to_string();
+    assert!(early.contains("is not activated yet"), "{early}");
+    // Another code says nothing about the first one.
+    for code in [OTHER_CODE, CODE] {
+        let again = activate_in(&path, &url, code).await.unwrap_err();
+        assert!(matches!(again, Error::Unfinished { .. }), "{again:?}");
+    }
+    let device = activate_in(&path, &url, CODE).await.unwrap();
+    assert_eq!(Device::load(&path).unwrap().id(), device.id());
+    let keys: Vec<_> = stub.sent().into_iter().map(|(header, _)| header["jwk"].clone()).collect();
+    assert!(keys.len() == 4 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    let twice = activate_in(&path, &url, CODE).await.unwrap_err().to_string();
+    assert!(twice.contains("is a device already"), "{twice}");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_code_that_is_refused_for_good_leaves_no_file_and_one_that_can_t_be_kept_is_not_sent() {
+    let path = new_file("refused");
+    let (url, stub) = Stub::start(vec![(409, error("activation_used"))]).await;
+    let refused = activate_in(&path, &url, CODE).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { refusal: Refusal::ActivationUsed, .. }), "{refused:?}");
+    assert!(!path.exists());
+    // No folder can be made below a file.
+    std::fs::write(&path, "").unwrap();
+    let unkept = activate_in(&path.join("device.json"), &url, CODE).await.unwrap_err();
+    assert!(matches!(unkept, Error::Store { .. }), "{unkept:?}");
+    assert_eq!(stub.sent().len(), 1);
+    std::fs::remove_file(path).unwrap();
+}

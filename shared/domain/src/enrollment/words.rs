@@ -96,7 +96,7 @@ words! {
 words! {
     /// What the user, or the portal for the user, does next.
     NextStep {
-        /// Answer the call or the push.
+        /// Answer the call or the push, or type the code that the app shows into the portal.
         AnswerTest = 1 "answer_test",
         /// Ask for the test once more.
         RetryTest = 2 "retry_test",
@@ -144,7 +144,7 @@ words! {
         QuestionsInvalid = 10 "questions_invalid",
         /// No device was activated in time.
         ActivationExpired = 11 "activation_expired",
-        /// The activation code was used.
+        /// The activation code was used. *Not produced*: the app is told so, and the request goes on.
         ActivationUsed = 12 "activation_used",
         /// The user has as many devices as the portal allows.
         DeviceLimit = 13 "device_limit",

@@ -115,17 +115,25 @@ mod tests {
 
     #[test]
     fn m6_each_type_goes_back_to_where_it_came_from_and_a_challenge_nowhere() {
-        for (name, to) in [
+        let table = [
             ("challenge-request", None),
+            ("code-entered", None),
             ("cancel-request", Some((Exchange::Return, "control"))),
             ("resend-request", Some((Exchange::Return, "control"))),
+            ("enrollment-request", Some((Exchange::Return, "enrollment"))),
+            ("enrollment-continue", Some((Exchange::Return, "enrollment"))),
+            ("test-ended", Some((Exchange::Return, "enrollment.test_ended"))),
             ("dial-owed", Some((Exchange::Return, "voice.dial"))),
             ("hang-up-owed", Some((Exchange::Return, "voice.hangup"))),
             ("send-owed", Some((Exchange::Return, "push.send"))),
             ("resolved", Some((Exchange::Events, "operations.challenge.resolved"))),
             ("challenge-refused", Some((Exchange::Events, "operations.challenge.refused"))),
             ("fraud-reported", Some((Exchange::Events, "operations.fraud.reported"))),
-        ] {
+            ("enrollment-changed", Some((Exchange::Events, "operations.enrollment.changed"))),
+            ("enrollment-refused", Some((Exchange::Events, "operations.enrollment.refused"))),
+        ];
+        assert_eq!(table.len(), contracts::EventType::ALL.len(), "each type has an example");
+        for (name, to) in table {
             let letter = example(name);
             let again = again(&letter);
             let found = again.as_ref().ok().map(|message| (message.exchange, message.routing_key.as_str()));

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::apps::Apps;
 use super::standing;
-use crate::error::Error;
+use crate::error::{Asked, Error};
 use crate::portal::{self, client_error};
 use crate::scenario::{Challenge, Part, Scenario, TypedCode, Wish};
 use crate::settings::Sections;
@@ -201,7 +201,11 @@ async fn changed(
         }
         sleep(pause).await;
     }
-    Err(Error::NoOutcome { id: id.to_string(), waited: Duration::from_secs(began.elapsed().as_secs()) })
+    Err(Error::NoOutcome {
+        what: Asked::Request,
+        id: id.to_string(),
+        waited: Duration::from_secs(began.elapsed().as_secs()),
+    })
 }
 
 /// What is asked for. A scenario that came to no outcome proves nothing, which the fleet then says.

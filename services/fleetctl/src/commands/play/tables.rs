@@ -228,7 +228,11 @@ mod tests {
 
     #[test]
     fn the_table_says_what_came_and_what_was_expected() {
-        let lost = Error::NoOutcome { id: "0193".to_owned(), waited: Duration::from_secs(155) };
+        let lost = Error::NoOutcome {
+            what: crate::error::Asked::Challenge,
+            id: "0193".to_owned(),
+            waited: Duration::from_secs(155),
+        };
         let approved = || Ok(Ended::Challenge(Box::new(approved(4))));
         let rows = rows(&[
             (scenario("Alice", Reason::OkKey, Some(Assurance::Key)), approved(), 2104),
