@@ -1,5 +1,6 @@
 //! Changes of enrollments of every kind of end, with a secret wherever one fits.
 
+use fleet_app_client::{Activation, Device, DeviceAlg, DeviceKeyPair, Platform, Push, Verified};
 use fleet_contracts::{EnrollmentOutcome, NumberMatch};
 use fleet_domain::{
     ChallengeId, Change, Channel, EnrollmentPolicy, EnrollmentReason, EnrollmentResult, NextStep, PhoneKind,
@@ -39,9 +40,17 @@ const WRONG_ANSWER: &str = "pangolinreef";
 const ACTOR: &str = "marigold-417";
 const SAID: &str = "the badge 556271 was shown";
 const TICKET: &str = "INC-883145";
+/// Where pushes to the activated app go, at first and later.
+const FID: &str = "cormorant-fid-40917263";
+const NEW_TOKEN: &str = "cormorant-token-81736254";
 
-/// Who is called, in the form of the simulator's `people` file.
+/// Who is called, and the address that FCM must know, in the form of the simulator's `people` file.
 pub(crate) fn people() -> String {
+    let device = "00000000-0000-8000-8000-000000031339";
+    let (private_key, _) = fleet_simulator::new_device_key().unwrap();
+    let installation = format!(
+        "[[device]]\ndevice_id = \"{device}\"\nfid = \"{FID}\"\nprivate_key = \"{private_key}\"\nignores = true\n"
+    );
     let person = |number: &str, acts: String| {
         format!("[[person]]\nname = \"{number}\"\nnumber = \"{number}\"\n{acts}\n")
     };
@@ -51,6 +60,7 @@ pub(crate) fn people() -> String {
         person(NEW, presses(NEW_PIN)),
         person(RECOVERED, presses(RECOVERED_PIN)),
         person(BUSY, "busy = true".into()),
+        installation,
     ]
     .concat()
 }
@@ -65,6 +75,10 @@ pub(crate) fn birds() -> Vec<Bird> {
         Bird::secret("a wrong answer", WRONG_ANSWER),
         Bird::secret("the private key", "656e726f6c6c6d656e74206b"),
     ];
+    // Where pushes go is stored as it is, since FCM must be told it.
+    for address in [FID, NEW_TOKEN] {
+        birds.push(Bird::kept("an app's push address", address, &["devices", "untested_devices"]));
+    }
     for number in [NEW, NEW_BACKUP, RECOVERED, BUSY, PREMIUM] {
         birds.push(Bird::secret("a phone number of an enrollment", &number[2..]));
     }
@@ -106,14 +120,16 @@ fn policy(operators: bool) -> Policy {
     }
 }
 
-/// Changes of every kind of end.
-pub(crate) async fn changes(world: &World, fleet: &Running) {
+/// Changes of every kind of end. Gives the secrets that the fleet has made for them.
+pub(crate) async fn changes(world: &World, fleet: &Running) -> Vec<Bird> {
     let desk = Desk { world, key: enrollment_keys(&world.environment).current() };
     register(world, fleet, true).await;
     desk.operate().await;
     register(world, fleet, false).await;
     desk.enroll_and_refuse().await;
+    let made = desk.activate().await;
     desk.recover().await;
+    made
 }
 
 async fn register(world: &World, fleet: &Running, operators: bool) {
@@ -201,6 +217,54 @@ impl Desk<'_> {
         ] {
             self.expect(draft, reason).await;
         }
+    }
+
+    /// An app is activated with the second of two codes, tested, and gets another push address.
+    async fn activate(&self) -> Vec<Bird> {
+        let (user, portal) = (UserId::parse("newcomer").unwrap(), &self.world.portal);
+        let (proof, _) = self.sign_in(&user).await;
+        let id = self.ask(self.change(&user, Change::DeviceActivate).proved_by(proof)).await;
+        let shows = async |seq: u32| {
+            let is_newer = |outcome: &EnrollmentOutcome| {
+                outcome.next_step == Some(NextStep::ActivateDevice) && outcome.seq > seq
+            };
+            let outcome = portal.wait_enrollment(id, PATIENCE, is_newer).await.unwrap();
+            (outcome.seq, outcome.activation.unwrap())
+        };
+        let (seq, void) = shows(0).await;
+        portal.new_activation_code(id).await.unwrap();
+        let (_, latest) = shows(seq).await;
+        let (void, latest) =
+            ([void.code, void.qr].map(Option::unwrap), [latest.code, latest.qr].map(Option::unwrap));
+        let key = || DeviceKeyPair::generate(DeviceAlg::EdDsa);
+        let (shown_as, installation) = (("a phone", Platform::Ios), Push::Fid(FID.into()));
+        let scan = |[_, qr]: &[String; 2]| Activation::scan(qr).unwrap();
+        Device::activate(&scan(&void), key(), shown_as, Some(&installation)).await.unwrap_err();
+        let mut device =
+            Device::activate(&scan(&latest), key(), shown_as, Some(&installation)).await.unwrap();
+        let may_begin = |outcome: &EnrollmentOutcome| outcome.next_step == Some(NextStep::BeginTest);
+        portal.wait_enrollment(id, PATIENCE, may_begin).await.unwrap();
+        portal.test_again(id, Some(shown())).await.unwrap();
+        until("the app lists its test", || async { !device.list().await.unwrap().is_empty() }).await;
+        let test = device.list().await.unwrap().remove(0);
+        device.approve(&test, Some(SHOWN_NUMBER), Some(Verified::Pin)).await.unwrap();
+        assert_eq!(self.ended(id).await, Some(EnrollmentReason::Ok));
+        device.push_address(Some(&Push::Token(NEW_TOKEN.into()))).await.unwrap();
+
+        let file = self.world.file("app.json");
+        device.save(&file).unwrap();
+        let stored: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let mut birds = vec![Bird::secret(
+            "the secret of an activated app's codes",
+            stored["totp_secret"].as_str().unwrap(),
+        )];
+        for [code, qr] in [void, latest] {
+            let long = qr.rsplit_once("code=").unwrap().1;
+            birds.push(Bird::secret("a typed activation code", &code));
+            birds.push(Bird::secret("a typed activation code without its dashes", &code.replace('-', "")));
+            birds.push(Bird::secret("a scanned activation code", long));
+        }
+        birds
     }
 
     /// Answers, wrong and right ones, and the change that they allow.

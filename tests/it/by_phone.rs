@@ -107,7 +107,13 @@ async fn s5_a_challenge_by_phone_places_exactly_one_call_and_the_key_approves() 
     let caller_id = outcome.caller_id.as_ref().unwrap();
     assert_eq!((caller_id.sent.as_str(), caller_id.step), ("+19195550100", CallerIdStep::Local));
     assert!(!caller_id.guaranteed);
-    assert!(attempt.placed_at <= attempt.ringing_at && attempt.ringing_at <= attempt.answered_at);
+    // A callback may overtake the answer to the order, and the pick-up the ringing.
+    let answered_at = attempt.answered_at.unwrap();
+    assert!(
+        attempt.reserved_at <= answered_at && attempt.placed_at >= Some(attempt.reserved_at),
+        "{attempt:?}"
+    );
+    assert!(attempt.ringing_at.is_none_or(|rang_at| rang_at <= answered_at), "{attempt:?}");
     let calls = world.facts("call_created").await;
     assert_eq!(calls.len(), 1, "{calls:?}");
     assert_eq!(calls[0]["from"], "+19195550100");

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use uuid::Uuid;
 
-pub(crate) use app_script::{AppEntry, AppScript, Decision, Denial, Typing, Verification};
+pub(crate) use app_script::{AppEntry, AppScript, Decision, Denial, Typing, Verification, nothing_else};
 pub(crate) use device::{Address, Device};
 pub(crate) use script::{BlockedBy, CastFile, Press, Reach, Script};
 

@@ -30,6 +30,9 @@ pub(crate) use error::{FcmError, SendFault};
 use message::Target;
 pub(crate) use token::{AccessTokens, Google};
 
+/// The number of whatever project there is: URLs may have it in the place of the project's id.
+const PROJECT_NUMBER: &str = "100000000002";
+
 /// What FCM and OAuth know.
 pub(crate) struct Fcm {
     pub(crate) project: String,
@@ -65,28 +68,28 @@ fn accept(
     body: &[u8],
 ) -> Result<String, FcmError> {
     world.fcm.tokens.check(headers, world.time.now_secs())?;
-    if project != world.fcm.project {
+    let own = world.fcm.project.as_str();
+    if project != own && project != PROJECT_NUMBER {
         return Err(FcmError::NotFound);
     }
     let parsed: serde_json::Value =
         serde_json::from_slice(body).map_err(|error| FcmError::Unreadable(error.to_string()))?;
     let message = message::read(&parsed)?;
     let (device, fault) = addressee(world, &message.target);
-    let name =
-        format!("projects/{project}/messages/0:{}%{:016x}", world.time.now_micros(), ids::fresh_bits());
+    let name = format!("projects/{own}/messages/0:{}%{:016x}", world.time.now_micros(), ids::fresh_bits());
     let result = fault.map_or("accepted", SendFault::word);
     if !message.validate_only {
         let device = device.as_ref().map(|device| device.id);
         let (name, error) = (fault.is_none().then_some(name.as_str()), fault.map(SendFault::word));
         let fact = PushFact { device, name, error, fault: struck, ..message.fact() };
         world.journal.record(&Fact::Push(fact));
+        world.metrics.pushes.with_label_values(&[result]).inc();
     }
-    world.metrics.pushes.with_label_values(&[result]).inc();
     if let Some(fault) = fault {
         return Err(FcmError::Refused(fault));
     }
     if message.validate_only {
-        return Ok(format!("projects/{project}/messages/fake_message_id"));
+        return Ok(format!("projects/{own}/messages/fake_message_id"));
     }
     if let Some(device) = device {
         app::receive(world, device, message.notice());

@@ -29,7 +29,7 @@ impl SimulatorMetrics {
             ),
             pushes: metrics.counter(
                 "mfa_simulator_pushes_total",
-                "Messages asked to be sent, by `accepted` or the reason of the refusal.",
+                "Messages asked to be sent, by `accepted` or the reason of the refusal; dry runs are none.",
                 &["result"],
             ),
             app_answers: metrics.counter(

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fleet_broker::{Broker, Delivery, Handler, Queue, Verdict};
@@ -24,24 +24,47 @@ const PREFETCH: u16 = 1_600;
 /// HTTP/2 connections, as many as push-worker opens.
 const CONNECTIONS: usize = 16;
 
+/// A connection, and the requests that are under way on it.
+struct Connection {
+    http: reqwest::Client,
+    busy: AtomicUsize,
+}
+
 struct Bare {
-    clients: Vec<reqwest::Client>,
+    connections: Vec<Connection>,
     url: String,
     token: String,
     outcomes: Outcomes,
     portal: PortalName,
     clock: fleet_lifecycle::Clock,
+    /// How many there are; a message that comes again has the next one's turn.
+    count: u64,
+    begun: AtomicU64,
     done: Arc<AtomicU64>,
+}
+
+impl Bare {
+    /// Posts on the least busy connection, as push-worker does.
+    async fn post(&self, body: String) -> reqwest::Result<reqwest::Response> {
+        let mut least = &self.connections[0];
+        for connection in &self.connections {
+            if connection.busy.load(Ordering::Relaxed) < least.busy.load(Ordering::Relaxed) {
+                least = connection;
+            }
+        }
+        least.busy.fetch_add(1, Ordering::Relaxed);
+        let request = least.http.post(&self.url).bearer_auth(&self.token);
+        let sent = request.header("content-type", "application/json").body(body).send().await;
+        least.busy.fetch_sub(1, Ordering::Relaxed);
+        sent
+    }
 }
 
 impl Handler for Bare {
     async fn handle(&self, delivery: Delivery) -> Verdict {
-        let turn = self.done.load(Ordering::Relaxed);
-        let client = &self.clients[usize::try_from(turn).unwrap_or(0) % self.clients.len()];
+        let turn = self.begun.fetch_add(1, Ordering::Relaxed) % self.count;
         let body = format!(r#"{{"message":{{"token":"swarm-{turn}","data":{{"x":"y"}}}}}}"#);
-        let request =
-            client.post(&self.url).bearer_auth(&self.token).header("content-type", "application/json");
-        let sent = request.body(body).send().await;
+        let sent = self.post(body).await;
         let Ok(Ok(_)) = sent.map(reqwest::Response::error_for_status) else {
             return Verdict::RetryIn(Duration::from_secs(2));
         };
@@ -82,18 +105,19 @@ pub(crate) async fn limit(
         &Readiness::new(),
     )?;
     let done = Arc::new(AtomicU64::new(0));
-    let client = || {
+    let connection = || {
         let builder = reqwest::Client::builder().http2_prior_knowledge().timeout(Duration::from_secs(10));
-        builder.build()
+        builder.build().map(|http| Connection { http, busy: AtomicUsize::new(0) })
     };
-    let clients = (0..CONNECTIONS).map(|_| client()).collect::<Result<Vec<_>, _>>()?;
     let handler = Bare {
-        clients,
+        connections: (0..CONNECTIONS).map(|_| connection()).collect::<Result<Vec<_>, _>>()?,
         url: format!("{push_url}/v1/projects/demo-mfa/messages:send"),
         token: access_token(credentials).await?,
         outcomes,
         portal: PortalName::parse(PORTAL)?,
         clock: surroundings.context.clock.clone(),
+        count: count.max(1),
+        begun: AtomicU64::new(0),
         done: Arc::clone(&done),
     };
     let before = Before::read(probe, None).await?;

@@ -26,7 +26,8 @@ pub(crate) fn report(folder: &Path, svg: &Path) -> anyhow::Result<String> {
     anyhow::ensure!(!all.is_empty(), "{} holds no measurement", folder.display());
     all.sort_by(|a, b| (a.delay_ms, &a.what).cmp(&(b.delay_ms, &b.what)));
     draw(&all, svg).map_err(|error| anyhow::anyhow!("{}: {error}", svg.display()))?;
-    Ok(format!("{}\n{}\npicture: {}", speeds(&all), costs(&all), svg.display()))
+    let setup = "Each user has one device, so each challenge is one push.";
+    Ok(format!("{}\n{}\n{setup}\npicture: {}", speeds(&all), costs(&all), svg.display()))
 }
 
 fn speeds(all: &[Measured]) -> String {

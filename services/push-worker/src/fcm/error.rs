@@ -10,6 +10,8 @@ use fleet_domain::Reason;
 use serde::Deserialize;
 
 const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
+/// What Apple's push service said to FCM: <https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns>
+const APNS_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.ApnsError";
 
 /// Why a push was not taken. It holds no token and no text of FCM's, which may quote what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,8 @@ pub(crate) enum FcmError {
     Internal,
     /// The project's key for Apple's push service is bad.
     ThirdPartyAuth,
+    /// Apple knows the token for another app or environment, or not at all.
+    ApnsMismatch,
     /// The access token is not valid.
     Unauthenticated,
     /// The API is switched off, or the service account lacks the role.
@@ -100,6 +104,7 @@ impl FcmError {
             | Self::Unavailable { .. }
             | Self::Internal
             | Self::ThirdPartyAuth
+            | Self::ApnsMismatch
             | Self::PermissionDenied
             | Self::WrongProject
             | Self::NoAccessToken
@@ -122,6 +127,7 @@ impl FcmError {
             | Self::BadPayload
             | Self::SenderIdMismatch
             | Self::ThirdPartyAuth
+            | Self::ApnsMismatch
             | Self::Unauthenticated
             | Self::PermissionDenied
             | Self::WrongProject
@@ -144,6 +150,7 @@ impl FcmError {
             | Self::Unavailable { .. }
             | Self::Internal
             | Self::ThirdPartyAuth
+            | Self::ApnsMismatch
             | Self::Unauthenticated
             | Self::PermissionDenied
             | Self::WrongProject
@@ -161,6 +168,7 @@ impl FcmError {
             Self::BadPayload
             | Self::SenderIdMismatch
             | Self::ThirdPartyAuth
+            | Self::ApnsMismatch
             | Self::Unauthenticated
             | Self::PermissionDenied
             | Self::WrongProject => true,
@@ -188,6 +196,7 @@ impl FcmError {
             Self::Unavailable { .. } => "unavailable",
             Self::Internal => "internal",
             Self::ThirdPartyAuth => "third_party_auth",
+            Self::ApnsMismatch => "apns_mismatch",
             Self::Unauthenticated => "unauthenticated",
             Self::PermissionDenied => "permission_denied",
             Self::WrongProject => "wrong_project",
@@ -202,7 +211,7 @@ impl FcmError {
     /// The HTTP status that stands in the outcome as the provider's code.
     pub(crate) const fn provider_code(self) -> Option<u32> {
         match self {
-            Self::InvalidToken | Self::BadPayload => Some(400),
+            Self::InvalidToken | Self::BadPayload | Self::ApnsMismatch => Some(400),
             Self::ThirdPartyAuth | Self::Unauthenticated => Some(401),
             Self::SenderIdMismatch | Self::PermissionDenied => Some(403),
             Self::Unregistered | Self::WrongProject => Some(404),
@@ -223,6 +232,8 @@ impl FcmError {
         let answer: Answer<'_> = serde_json::from_slice(body).unwrap_or_default();
         match answer.code() {
             Some("UNREGISTERED") => Self::Unregistered,
+            Some("INVALID_ARGUMENT") if answer.is_gone_from_iphone() => Self::Unregistered,
+            Some("INVALID_ARGUMENT") if answer.is_strange_to_apple() => Self::ApnsMismatch,
             Some("INVALID_ARGUMENT") if answer.names_token() => Self::InvalidToken,
             Some("INVALID_ARGUMENT") => Self::BadPayload,
             Some("SENDER_ID_MISMATCH") => Self::SenderIdMismatch,
@@ -284,19 +295,59 @@ struct Detail<'a> {
     kind: Cow<'a, str>,
     #[serde(rename = "errorCode", borrow)]
     code: Option<Cow<'a, str>>,
-    #[serde(rename = "fieldViolations")]
-    field_violations: Vec<serde::de::IgnoredAny>,
+    /// Apple's, in an [`APNS_ERROR`].
+    #[serde(borrow)]
+    reason: Option<Cow<'a, str>>,
+    #[serde(rename = "fieldViolations", borrow)]
+    field_violations: Vec<Violation<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Violation<'a> {
+    #[serde(borrow)]
+    field: Cow<'a, str>,
 }
 
 impl Answer<'_> {
     fn code(&self) -> Option<&str> {
-        self.error.details.iter().find(|detail| detail.kind == FCM_ERROR)?.code.as_deref()
+        self.detail(FCM_ERROR)?.code.as_deref()
     }
 
-    /// Whether it is the token that is no valid argument, and not a field of the message.
+    fn detail(&self, kind: &str) -> Option<&Detail<'_>> {
+        self.error.details.iter().find(|detail| detail.kind == kind)
+    }
+
+    fn apple_says(&self, reasons: &[&str]) -> bool {
+        let said = self.detail(APNS_ERROR).and_then(|detail| detail.reason.as_deref());
+        said.is_some_and(|said| reasons.contains(&said))
+    }
+
+    /// Whether Apple's token, which FCM's stands for, is dead. Of an app that was removed FCM says so with `INVALID_ARGUMENT` at first.
+    fn is_gone_from_iphone(&self) -> bool {
+        self.apple_says(&["Unregistered", "ExpiredToken"])
+    }
+
+    /// Apple says the same of a token of the other environment and of another app's: where the project's setup or the app's
+    /// build is wrong, it says so of every iPhone, and a token that was retired for it would not come back with the mend.
+    fn is_strange_to_apple(&self) -> bool {
+        self.apple_says(&["BadDeviceToken", "DeviceTokenNotForTopic"])
+    }
+
+    /// Whether it is the token that is no valid argument, and not another field of the message: FCM says which field, or only
+    /// what is wrong.
     fn names_token(&self) -> bool {
-        self.error.details.iter().all(|detail| detail.field_violations.is_empty())
-            && self.error.message.to_ascii_lowercase().contains("registration token")
+        let mut fields = self
+            .error
+            .details
+            .iter()
+            .flat_map(|detail| &detail.field_violations)
+            .map(|found| &*found.field)
+            .peekable();
+        if fields.peek().is_none() {
+            return self.error.message.to_ascii_lowercase().contains("registration token");
+        }
+        fields.all(|field| matches!(field, "message.token" | "message.fid"))
     }
 }
 

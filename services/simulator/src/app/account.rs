@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::gateway::{Push, Reply, at};
 use super::poll;
 use super::totp::Totp;
-use crate::cast::{Address, AppEntry, Device};
+use crate::cast::{Address, AppEntry, Device, nothing_else};
 use crate::device_key::{Alg, DeviceKey};
 use crate::ids;
 use crate::journal::Fact;
@@ -38,6 +38,8 @@ pub(crate) struct Activation {
     private_key: Option<String>,
     #[serde(flatten)]
     script: AppEntry,
+    #[serde(flatten, deserialize_with = "nothing_else")]
+    _rest: (),
 }
 
 /// `POST /sim/apps/{device_id}/rotate`: FCM gives the app another address.

@@ -1,9 +1,11 @@
 //! How the scripts of apps are written: `[[device]]` in TOML, the same shape in JSON, and in `POST /sim/apps`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::script::one_second;
@@ -107,7 +109,10 @@ pub(crate) struct AppEntry {
     polls: Duration,
 }
 
-/// A device. Fields that only the enrollment data needs (`user`, `name` and the like) are passed over.
+/// The words of a device that only the enrollment data needs.
+const OF_ENROLLMENT: [&str; 4] = ["user", "name", "alg", "totp"];
+
+/// A device.
 #[derive(Deserialize)]
 pub(crate) struct DeviceEntry {
     device_id: Uuid,
@@ -117,6 +122,27 @@ pub(crate) struct DeviceEntry {
     public_key: Option<String>,
     #[serde(flatten)]
     script: AppEntry,
+    #[serde(flatten, deserialize_with = "only_of_enrollment")]
+    _rest: (),
+}
+
+fn only_of_enrollment<'de, D: Deserializer<'de>>(rest: D) -> Result<(), D::Error> {
+    only(&OF_ENROLLMENT, rest)
+}
+
+/// Refuses the words that neither an order nor a script has: one that is spelt otherwise would play something else in silence.
+pub(crate) fn nothing_else<'de, D: Deserializer<'de>>(rest: D) -> Result<(), D::Error> {
+    only(&[], rest)
+}
+
+fn only<'de, D: Deserializer<'de>>(known: &[&str], rest: D) -> Result<(), D::Error> {
+    let rest = BTreeMap::<String, IgnoredAny>::deserialize(rest)?;
+    match rest.into_keys().find(|word| !known.contains(&word.as_str())) {
+        Some(word) => Err(D::Error::custom(format_args!(
+            "unknown field `{word}`: neither an app nor its script has it"
+        ))),
+        None => Ok(()),
+    }
 }
 
 impl AppScript {
@@ -235,6 +261,24 @@ mod tests {
             script("token_fault = \"UNREGISTERED\"").unwrap().token_fault,
             Some(SendFault::Unregistered)
         );
+    }
+
+    #[test]
+    fn a_word_that_no_device_has_is_refused_by_its_name() {
+        let entry = |more: &str| {
+            let id = "device_id = \"00000000-0000-4000-8000-000000000001\"\nprivate_key = \"k\"\n";
+            toml::from_str::<DeviceEntry>(&format!("{id}{more}"))
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            entry("user = \"grace\"\nname = \"g\"\nalg = \"ES256\"\ntotp = \"s\"\napproves = true"),
+            Ok(())
+        );
+        for misspelt in ["aproves = true", "polls_every = \"2s\"", "token_faults = \"UNREGISTERED\""] {
+            let word = misspelt.split(' ').next().unwrap();
+            assert!(entry(misspelt).unwrap_err().contains(&format!("`{word}`")), "{misspelt}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What Apple's service takes: the headers of a notification and the size of its payload.
 //!
-//! FCM hands `apns` on as it is, and a notification that Apple refuses comes back as `INVALID_ARGUMENT`. Here it is
-//! checked for every target, as a token does not tell which phone it is.
+//! FCM hands `apns` on as it is, and a notification that Apple refuses comes back as `INVALID_ARGUMENT` with what Apple said.
+//! Here it is checked for every target, as a token does not tell which phone it is.
 
 use serde_json::{Map, Value};
 
+use super::FcmError;
 use super::fields::field;
-use super::message::{Violation, violation};
 
 /// Of `apns-collapse-id`.
 const MAX_COLLAPSE_ID_BYTES: usize = 64;
@@ -38,7 +38,7 @@ pub(super) struct Rest<'a> {
 }
 
 /// Checks the `apns` of a message.
-pub(super) fn check(apns: &Map<String, Value>, rest: &Rest<'_>) -> Result<(), Violation> {
+pub(super) fn check(apns: &Map<String, Value>, rest: &Rest<'_>) -> Result<(), FcmError> {
     let headers = field(apns, "headers").and_then(Value::as_object);
     let header = |name: &str| headers?.get(name)?.as_str();
     let payload = field(apns, "payload").and_then(Value::as_object);
@@ -61,11 +61,11 @@ pub(super) fn check(apns: &Map<String, Value>, rest: &Rest<'_>) -> Result<(), Vi
         (!is_background || (is_silent && !shows), "InvalidPushType"),
     ];
     if let Some((_, reason)) = rules.into_iter().find(|(holds, _)| !holds) {
-        return Err(violation("message.apns.headers", &format!("Invalid APNs header: {reason}")));
+        return Err(FcmError::Apple { http_status: 400, reason });
     }
     let most = if push_type == Some("voip") { MAX_VOIP_PAYLOAD_BYTES } else { MAX_PAYLOAD_BYTES };
     if payload_bytes(payload, rest) > most {
-        return Err(violation("message.apns.payload", "APNs message is too big: PayloadTooLarge"));
+        return Err(FcmError::Apple { http_status: 413, reason: "PayloadTooLarge" });
     }
     Ok(())
 }

@@ -21,9 +21,10 @@ pub(crate) struct Violation {
     pub(crate) description: String,
 }
 
+/// What is found by the tables of fields alone.
 impl From<Violation> for FcmError {
     fn from(violation: Violation) -> Self {
-        Self::Violation(violation)
+        Self::Malformed(violation)
     }
 }
 
@@ -85,13 +86,13 @@ pub(super) fn read(body: &Value) -> Result<Message<'_>, FcmError> {
             other => return Err(unknown("", other).into()),
         }
     }
-    let message = message.ok_or_else(|| violation("message", "Message is required."))?;
+    let message = message.ok_or_else(|| unfit("message", "Message is required."))?;
     fields::check("message", message, fields::MESSAGE)?;
     let target = target(message)?;
     let part = |name: &str| field(message, name).and_then(Value::as_object);
     let (data, notification, android) = (part("data"), part("notification"), part("android"));
     if android.is_some() && part("android_v2").is_some() {
-        return Err(violation("message", "Only one of android and android_v2 can be set.").into());
+        return Err(unfit("message", "Only one of android and android_v2 can be set."));
     }
     let android_data = android.and_then(|android| field(android, "data")).and_then(Value::as_object);
     for (place, data) in [("message.data", data), ("message.android.data", android_data)] {
@@ -110,15 +111,14 @@ pub(super) fn read(body: &Value) -> Result<Message<'_>, FcmError> {
     Ok(Message { target, validate_only, data })
 }
 
-fn target(message: &Map<String, Value>) -> Result<Target, Violation> {
+fn target(message: &Map<String, Value>) -> Result<Target, FcmError> {
     let mut aims = TARGETS.iter().filter_map(|name| Some((*name, field(message, name)?.as_str()?)));
-    let (name, text) =
-        aims.next().ok_or_else(|| violation("message", "Recipient of the message is not set."))?;
+    let (name, text) = aims.next().ok_or_else(|| unfit("message", "Recipient of the message is not set."))?;
     if let Some((other, _)) = aims.next() {
         let text = format!(
             "Invalid value at 'message' (oneof), oneof field 'target' is already set. Cannot set '{other}'"
         );
-        return Err(violation("message", &text));
+        return Err(violation("message", &text).into());
     }
     Ok(match name {
         "token" => Target::App(Address::Token(text.to_owned())),
@@ -128,23 +128,23 @@ fn target(message: &Map<String, Value>) -> Result<Target, Violation> {
 }
 
 /// Refuses keys that FCM uses itself.
-fn check_keys(place: &str, data: Option<&Map<String, Value>>) -> Result<(), Violation> {
+fn check_keys(place: &str, data: Option<&Map<String, Value>>) -> Result<(), FcmError> {
     let is_reserved = |key: &str| {
         matches!(key, "from" | "message_type")
             || key.starts_with("google.")
             || key.starts_with("gcm.notification.")
     };
     match data.and_then(|data| data.keys().find(|key| is_reserved(key))) {
-        Some(key) => Err(violation(place, &format!("Invalid data payload key: {key}"))),
+        Some(key) => Err(unfit(place, &format!("Invalid data payload key: {key}"))),
         None => Ok(()),
     }
 }
 
-fn check_ttl(android: &Map<String, Value>) -> Result<(), Violation> {
+fn check_ttl(android: &Map<String, Value>) -> Result<(), FcmError> {
     let ttl = field(android, "ttl").and_then(Value::as_str).and_then(seconds);
     if ttl.is_some_and(|ttl| ttl > MAX_TTL_SECONDS) {
         let text = "Invalid TTL: must be between 0 and 2,419,200 seconds";
-        return Err(violation("message.android.ttl", text));
+        return Err(unfit("message.android.ttl", text));
     }
     Ok(())
 }
@@ -168,7 +168,11 @@ pub(super) fn unknown(parent: &str, name: &str) -> Violation {
     )
 }
 
-pub(super) fn violation(field: &str, description: &str) -> Violation {
+fn unfit(field: &str, description: &str) -> FcmError {
+    FcmError::Unfit(violation(field, description))
+}
+
+fn violation(field: &str, description: &str) -> Violation {
     Violation { field: field.to_owned(), description: description.to_owned() }
 }
 

@@ -78,6 +78,7 @@ struct Header {
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
+    #[serde(default)]
     scope: String,
     aud: String,
     iat: i64,
@@ -143,8 +144,17 @@ impl AccessTokens {
         (format!("ya29.{expiry}.{tag}"), lifetime_s)
     }
 
-    /// Checks an assertion; the error is Google's description of what is wrong.
-    fn verify(&self, assertion: &str, now: i64) -> Result<(), &'static str> {
+    /// Checks an assertion; the error is Google's word and its description of what is wrong.
+    fn verify(&self, assertion: &str, now: i64) -> Result<(), (&'static str, &'static str)> {
+        let claims = self.verified(assertion, now).map_err(|why| ("invalid_grant", why))?;
+        if !claims.scope.split(' ').any(|scope| SCOPES.contains(&scope)) {
+            return Err(("invalid_scope", "Invalid OAuth scope or ID token audience provided."));
+        }
+        Ok(())
+    }
+
+    /// The claims of an assertion that this project's account has signed a moment ago.
+    fn verified(&self, assertion: &str, now: i64) -> Result<Claims, &'static str> {
         let malformed = "Invalid JWT: Failed to parse the assertion.";
         let (signed, tag) = assertion.rsplit_once('.').ok_or(malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(malformed)?;
@@ -172,10 +182,7 @@ impl AccessTokens {
                  your iat and exp values in the JWT claim.",
             );
         }
-        if !claims.scope.split(' ').any(|scope| SCOPES.contains(&scope)) {
-            return Err("Invalid scope");
-        }
-        Ok(())
+        Ok(claims)
     }
 }
 
@@ -192,11 +199,7 @@ pub(super) async fn give(State(world): State<Arc<World>>, body: Bytes) -> Respon
     }
     let now = world.time.now_secs();
     let checked = if grant_type.as_deref() == Some(GRANT_TYPE) {
-        world
-            .fcm
-            .tokens
-            .verify(assertion.as_deref().unwrap_or_default(), now)
-            .map_err(|why| ("invalid_grant", why))
+        world.fcm.tokens.verify(assertion.as_deref().unwrap_or_default(), now)
     } else {
         Err(("unsupported_grant_type", "Invalid grant_type"))
     };

@@ -130,6 +130,11 @@ async fn a_person_can_look_and_never_answer() {
         ("operations/c1", &"POST".into(), &url.into())
     );
     stage.until_logged("app_opened", 1).await;
+    // An answer to the first one would be there before the second one is looked at.
+    gateway.asks("c2", false, FAR);
+    pushed(&stage, "challenge", "c2").await;
+    stage.until_logged("app_opened", 2).await;
+    assert!(gateway.rest().iter().all(|seen| seen.route != "answer"));
     assert!(stage.facts("app_answered").await.is_empty());
 }
 
@@ -192,6 +197,8 @@ async fn a_device_of_the_file_has_the_same_words() {
     let stage = Stage::set(&format!("app_url = \"{}\"", gateway.url), &people).await;
     let claims = answered(&mut gateway).await;
     assert_eq!((&claims["number"], &claims["uv"]), (&"47".into(), &"pin".into()));
+    let misspelt = json!({ "device_id": device, "private_key": private, "denise": "not_me" });
+    assert_eq!(stage.control("people", &json!({ "device": [misspelt] })).await, 422);
     let script = json!({ "device_id": device, "private_key": private, "fcm_token": "t", "denies": "not_me", "after": "0s" });
     assert_eq!(stage.control("people", &json!({ "device": [script] })).await, 204);
     gateway.asks("c2", true, FAR);

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 pub(crate) const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 /// Until when the challenges that tests do not care about can be answered.
-pub(crate) const FAR: &str = "2030-01-01T00:00:00Z";
+pub(crate) const FAR: &str = "9999-12-31T00:00:00Z";
 
 /// A request that has come: which route, the JWS's header and claims, whether it was signed by the key that it names,
 /// and what was answered.

@@ -81,6 +81,15 @@ async fn only_a_true_and_fresh_assertion_becomes_a_token() {
         let (status, body) = exchange(&stage, &assertion(&stage, change)).await;
         assert_eq!((status, &body["error"]), (400, &"invalid_grant".into()), "{body}");
     }
+    for scope in ["https://www.googleapis.com/auth/devstorage.read_only", ""] {
+        let (status, body) =
+            exchange(&stage, &assertion(&stage, |claims| claims["scope"] = scope.into())).await;
+        let description = "Invalid OAuth scope or ID token audience provided.";
+        assert_eq!(
+            (status, body),
+            (400, json!({ "error": "invalid_scope", "error_description": description }))
+        );
+    }
     let mut forged = assertion(&stage, |_| {});
     forged.replace_range(forged.len() - 6.., "AAAAAA");
     let (_, body) = exchange(&stage, &forged).await;
@@ -105,8 +114,13 @@ async fn messages_are_accepted_over_http_1_and_http_2_on_one_port() {
     let other = format!("{}/v1/projects/other/messages:send", stage.url);
     let (status, body) = answer(stage.client.post(other).bearer_auth(&token).json(&json!({}))).await;
     assert_eq!((status, &body["error"]["details"]), (404, &Value::Null), "nothing that condemns a token");
+    let by_number = format!("{}/v1/projects/100000000002/messages:send", stage.url);
+    let message = json!({ "message": { "token": "swarm-1" } });
+    let (status, body) = answer(stage.client.post(by_number).bearer_auth(&token).json(&message)).await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body["name"].as_str().unwrap().starts_with("projects/demo-mfa/messages/0:"), "{body}");
     let (_, sums) = answer(stage.client.get(format!("{}/sim/pushes", stage.url))).await;
-    assert_eq!((&sums["accepted"], &sums["refused"]["INVALID_ARGUMENT"]), (&2.into(), &1.into()));
+    assert_eq!((&sums["accepted"], &sums["refused"]["INVALID_ARGUMENT"]), (&3.into(), &1.into()));
 }
 
 #[tokio::test]
@@ -132,32 +146,69 @@ async fn every_refusal_has_googles_shape() {
     let token = access_token(&stage).await;
     for (fault, code, status, message) in faults {
         let (http, body) = send(&stage, &stage.client, &token, json!({ "token": fault })).await;
-        let detail =
-            json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": fault });
-        let expected = json!({ "code": code, "message": message, "status": status, "details": [detail] });
+        let expected =
+            json!({ "code": code, "message": message, "status": status, "details": [of_code(fault)] });
         assert_eq!((http, body), (code, json!({ "error": expected })));
     }
-    stage.set_faults(json!([{ "place": "push", "fault": "refused", "code": "DEVICE_QUOTA_EXCEEDED" }])).await;
-    let (http, body) = send(&stage, &stage.client, &token, json!({ "token": "x" })).await;
-    let details = &body["error"]["details"];
-    assert_eq!((http, &details[0]["errorCode"]), (429, &"QUOTA_EXCEEDED".into()));
-    assert_eq!(details[1]["@type"], "type.googleapis.com/google.rpc.QuotaFailure");
-    stage
-        .set_faults(json!([{ "place": "push", "fault": "refused", "code": "PROJECT_QUOTA_EXCEEDED" }]))
-        .await;
-    let (http, body) = send(&stage, &stage.client, &token, json!({ "token": "x" })).await;
-    let detail = &body["error"]["details"][0];
-    assert_eq!(
-        (http, &detail["reason"], &detail["errorCode"]),
-        (429, &"RATE_LIMIT_EXCEEDED".into(), &Value::Null)
-    );
-    stage.set_faults(json!([])).await;
+    refusals_beyond_fcms_codes(&stage, &token).await;
     let (http, body) =
         send(&stage, &stage.client, &token, json!({ "token": "x", "data": { "a": 42 } })).await;
     let text = "Invalid value at 'message.data[0].value' (TYPE_STRING), 42";
+    let violation = |field: &str, text: &str| {
+        json!({
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [{ "field": field, "description": text }],
+        })
+    };
     assert_eq!((http, &body["error"]["message"]), (400, &text.into()));
-    let violation = &body["error"]["details"][0]["fieldViolations"][0];
-    assert_eq!(violation, &json!({ "field": "message.data[0].value", "description": text }));
+    assert_eq!(body["error"]["details"], json!([violation("message.data[0].value", text)]));
+    let (http, body) = send(&stage, &stage.client, &token, json!({ "data": {} })).await;
+    let text = "Recipient of the message is not set.";
+    assert_eq!((http, &body["error"]["message"]), (400, &text.into()));
+    assert_eq!(body["error"]["details"], json!([violation("message", text), of_code("INVALID_ARGUMENT")]));
+    let headers = json!({ "apns-collapse-id": "x".repeat(65) });
+    let (http, body) =
+        send(&stage, &stage.client, &token, json!({ "token": "x", "apns": { "headers": headers } })).await;
+    let details = json!([of_code("INVALID_ARGUMENT"), of_apple(400, "BadCollapseId")]);
+    assert_eq!((http, &body["error"]["details"]), (400, &details));
+}
+
+fn of_code(code: &str) -> Value {
+    json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code })
+}
+
+fn of_apple(status: u16, reason: &str) -> Value {
+    let kind = "type.googleapis.com/google.firebase.fcm.v1.ApnsError";
+    json!({ "@type": kind, "statusCode": status, "reason": reason })
+}
+
+/// Those that come by rule alone, and say more or less than one of FCM's codes.
+async fn refusals_beyond_fcms_codes(stage: &Stage, token: &str) {
+    let refused = async |code: &str| {
+        stage.set_faults(json!([{ "place": "push", "fault": "refused", "code": code }])).await;
+        let (http, body) = send(stage, &stage.client, token, json!({ "token": "x" })).await;
+        (http, body["error"].clone())
+    };
+    let (http, error) = refused("APNS_UNREGISTERED").await;
+    let expected = json!({
+        "code": 400, "message": "APNs device token is disabled.", "status": "INVALID_ARGUMENT",
+        "details": [of_code("INVALID_ARGUMENT"), of_apple(410, "Unregistered")],
+    });
+    assert_eq!((http, error), (400, expected));
+    let (http, error) = refused("DEVICE_QUOTA_EXCEEDED").await;
+    assert_eq!((http, &error["details"][0]), (429, &of_code("QUOTA_EXCEEDED")));
+    assert_eq!(error["details"][1]["@type"], "type.googleapis.com/google.rpc.QuotaFailure");
+    for (code, status, word, reason) in [
+        ("PROJECT_QUOTA_EXCEEDED", 429, "RESOURCE_EXHAUSTED", json!("RATE_LIMIT_EXCEEDED")),
+        ("PERMISSION_DENIED", 403, "PERMISSION_DENIED", json!("SERVICE_DISABLED")),
+        ("UNAUTHENTICATED", 401, "UNAUTHENTICATED", Value::Null),
+    ] {
+        let (http, error) = refused(code).await;
+        let detail = &error["details"][0];
+        assert_eq!((http, &error["status"], &detail["reason"]), (status, &word.into(), &reason), "{code}");
+        assert_eq!(detail["errorCode"], Value::Null, "{code}: nothing that speaks of a token");
+    }
+    stage.set_faults(json!([])).await;
 }
 
 #[tokio::test]
@@ -183,7 +234,7 @@ async fn an_app_fetches_its_challenge_and_answers_with_its_key() {
     let answer = gateway.next("answer").await;
     let expected = json!({
         "portal": "operations", "challenge_id": "c1", "nonce": "nonce of c1", "decision": "deny", "reason": "mistake",
-        "device_id": DEVICE, "exp": 1_893_456_000,
+        "device_id": DEVICE, "exp": 253_402_214_400_i64,
     });
     assert_eq!((answer.claims, answer.path.as_str()), (expected, "operations/c1"));
     assert_eq!(answer.header, json!({ "alg": "ES256", "typ": "mfa-answer+jwt", "kid": DEVICE }));
@@ -234,6 +285,8 @@ async fn a_dry_run_is_checked_and_delivered_to_nobody() {
     let (status, body) = answer(stage.client.post(url).bearer_auth(&token).json(&dry)).await;
     assert_eq!((status, body), (200, json!({ "name": "projects/demo-mfa/messages/fake_message_id" })));
     assert!(stage.facts("push").await.is_empty());
+    let (_, sums) = answer(stage.client.get(format!("{}/sim/pushes", stage.url))).await;
+    assert_eq!(sums["accepted"], 0);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use super::*;
 use FcmError::{
-    BadPayload, Internal, InvalidToken, PermissionDenied, QuotaExceeded, SenderIdMismatch, ThirdPartyAuth,
-    Unauthenticated, Unavailable, Unclear, Unregistered, WrongProject,
+    ApnsMismatch, BadPayload, Internal, InvalidToken, PermissionDenied, QuotaExceeded, SenderIdMismatch,
+    ThirdPartyAuth, Unauthenticated, Unavailable, Unclear, Unregistered, WrongProject,
 };
 
 const AFTER: Option<Duration> = Some(Duration::from_secs(3));
@@ -23,13 +23,19 @@ fn unclear(http_status: u16) -> FcmError {
 fn every_recorded_answer_has_its_meaning() {
     for (http_status, body, error) in [
         (404, fixture!("unregistered.json"), Unregistered),
+        (404, fixture!("unregistered_iphone.json"), Unregistered),
+        (400, fixture!("disabled_iphone.json"), Unregistered),
+        (400, fixture!("iphone_of_another_app.json"), ApnsMismatch),
+        (400, fixture!("iphone_of_another_environment.json"), ApnsMismatch),
         (400, fixture!("invalid_token.json"), InvalidToken),
+        (400, fixture!("invalid_token_field.json"), InvalidToken),
         (400, fixture!("bad_payload.json"), BadPayload),
         (403, fixture!("sender_id_mismatch.json"), SenderIdMismatch),
         (429, fixture!("quota_exceeded.json"), QuotaExceeded { after: AFTER }),
         (503, fixture!("unavailable.json"), Unavailable { after: AFTER }),
         (500, fixture!("internal.json"), Internal),
         (401, fixture!("third_party_auth.json"), ThirdPartyAuth),
+        (401, fixture!("third_party_auth_iphone.json"), ThirdPartyAuth),
         (401, fixture!("unauthenticated.json"), Unauthenticated),
         (403, fixture!("service_disabled.json"), PermissionDenied),
         (404, fixture!("not_found.json"), WrongProject),
@@ -80,6 +86,8 @@ fn an_invalid_argument_that_is_not_the_token_retires_nothing() {
         ("The registration token is not a valid FCM registration token", "[]", InvalidToken),
         ("Request contains an invalid argument.", "[]", BadPayload),
         ("The registration token is not a valid FCM registration token", r#"[{"field":"a"}]"#, BadPayload),
+        ("Request contains an invalid argument.", r#"[{"field":"message.fid"}]"#, InvalidToken),
+        ("Request contains an invalid argument.", r#"[{"field":"message.token"},{"field":"a"}]"#, BadPayload),
     ] {
         let body = format!(
             r#"{{"error":{{"message":"{message}","details":[
@@ -87,6 +95,27 @@ fn an_invalid_argument_that_is_not_the_token_retires_nothing() {
                 {{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":{violations}}}]}}}}"#
         );
         assert_eq!(FcmError::from_answer(400, None, body.as_bytes()), error, "{message} {violations}");
+    }
+}
+
+#[test]
+fn what_apple_refuses_for_another_reason_retires_nothing() {
+    for (reason, error) in [
+        ("Unregistered", Unregistered),
+        ("ExpiredToken", Unregistered),
+        ("BadDeviceToken", ApnsMismatch),
+        ("DeviceTokenNotForTopic", ApnsMismatch),
+        ("PayloadTooLarge", BadPayload),
+        ("BadCollapseId", BadPayload),
+    ] {
+        let body = |kind: &str| {
+            format!(
+                r#"{{"error":{{"details":[{{"@type":"{FCM_ERROR}","errorCode":"INVALID_ARGUMENT"}},
+                    {{"@type":"{kind}","reason":"{reason}"}}]}}}}"#
+            )
+        };
+        assert_eq!(FcmError::from_answer(400, None, body(APNS_ERROR).as_bytes()), error, "{reason}");
+        assert_eq!(FcmError::from_answer(400, None, body("other").as_bytes()), BadPayload, "{reason}");
     }
 }
 
@@ -108,6 +137,7 @@ fn p8_only_a_token_that_is_gone_is_retired_and_what_an_operator_must_mend_is_an_
         (Unavailable { after: None }, Remedy::None, ten, false, false),
         (Internal, Remedy::None, ten, false, false),
         (ThirdPartyAuth, Remedy::None, None, false, true),
+        (ApnsMismatch, Remedy::None, None, false, true),
         (Unauthenticated, Remedy::RenewAccess, None, false, true),
         (PermissionDenied, Remedy::None, None, false, true),
         (WrongProject, Remedy::None, None, false, true),

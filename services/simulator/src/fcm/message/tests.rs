@@ -4,10 +4,12 @@ use serde_json::json;
 
 use super::*;
 
-/// The field that is refused and what is said of it; of a message that is too big, no field.
+/// The field that is refused and what is said of it; no field where it is the message as a whole, or Apple who says so.
 fn refusal(message: &Value) -> Option<(String, String)> {
     match read(&json!({ "message": message })).err()? {
-        FcmError::Violation(Violation { field, description }) => Some((field, description)),
+        FcmError::Malformed(Violation { field, description })
+        | FcmError::Unfit(Violation { field, description }) => Some((field, description)),
+        FcmError::Apple { reason, .. } => Some((String::new(), reason.to_owned())),
         FcmError::TooBig => Some((String::new(), "too big".to_owned())),
         error @ (FcmError::Unauthenticated
         | FcmError::NotFound
@@ -90,6 +92,24 @@ fn each_wrong_field_is_named() {
 }
 
 #[test]
+fn a_message_that_can_be_read_and_not_be_sent_is_fcms_own_to_refuse() {
+    for (message, is_fcms) in [
+        (json!({ "data": {} }), true),
+        (json!({ "token": "t", "data": { "from": "x" } }), true),
+        (json!({ "token": "t", "android": { "ttl": "2419201s" } }), true),
+        (json!({ "token": "t", "android": {}, "androidV2": {} }), true),
+        (json!({ "token": "t", "fid": "f" }), false),
+        (json!({ "token": "t", "android": { "ttl": "60" } }), false),
+        (json!({ "token": "t", "to": "x" }), false),
+    ] {
+        let body = json!({ "message": message });
+        let refused = read(&body).unwrap_err();
+        assert_eq!(matches!(refused, FcmError::Unfit(_)), is_fcms, "{message}");
+        assert_eq!(matches!(refused, FcmError::Malformed(_)), !is_fcms, "{message}");
+    }
+}
+
+#[test]
 fn a_message_is_as_big_as_its_keys_and_values_and_a_topic_takes_half() {
     // Beside the key's one byte.
     let data = |bytes: usize| json!({ "a": "x".repeat(bytes - 1) });
@@ -131,7 +151,7 @@ fn apple_refuses_headers_that_break_its_rules() {
         ),
         (apns(json!({}), json!({ "alert": "x".repeat(4_100) })), Some("PayloadTooLarge")),
     ] {
-        let found = refusal(&message).map(|(_, text)| text.rsplit(' ').next().unwrap_or_default().to_owned());
+        let found = refusal(&message).map(|(_, reason)| reason);
         assert_eq!(found.as_deref(), reason, "{message:.90}");
     }
     let shown = json!({ "token": "t", "notification": { "title": "Sign in?" }, "apns": {
@@ -139,5 +159,5 @@ fn apple_refuses_headers_that_break_its_rules() {
     } });
     assert!(refusal(&shown).is_some(), "a notification is something to show");
     let data = json!({ "token": "t", "data": { "a": "x".repeat(4_090) }, "apns": {} });
-    assert_eq!(refusal(&data).unwrap().0, "message.apns.payload", "data is a part of Apple's payload");
+    assert_eq!(refusal(&data).unwrap().1, "PayloadTooLarge", "data is a part of Apple's payload");
 }
