@@ -1,8 +1,9 @@
 //! One message in, one verdict out.
 
 use fleet_broker::{Delivery, Handler, Verdict};
-use fleet_domain::Channel;
-use fleet_engine::{Accepted, Begin, Hands, owed_verdict};
+use fleet_domain::{Channel, Effect};
+use fleet_engine::{Accepted, Begin, Error, Hands, owed_verdict};
+use fleet_records::Stored;
 
 use crate::effects::VoiceHands;
 
@@ -20,19 +21,30 @@ impl Handler for ChallengeHandler {
             Ok(accepted) => accepted,
             Err(error) => return error.verdict(),
         };
-        match accepted {
-            Accepted::New { stored, .. } | Accepted::Known(stored) => {
-                match self.hands.carry_out_all(&stored).await {
-                    Ok(()) => Verdict::Done,
-                    Err(error) => error.verdict(),
-                }
-            }
-            Accepted::Refused(verdict) => verdict,
-        }
+        let carried_out = match accepted {
+            Accepted::New { stored, .. } => self.hands.carry_out_all(&stored).await,
+            Accepted::Known(stored) => self.carry_on(&stored).await,
+            Accepted::Refused(verdict) => return verdict,
+        };
+        carried_out.map_or_else(|error| error.verdict(), |()| Verdict::Done)
     }
 
     async fn give_up(&self, delivery: Delivery) -> Verdict {
         self.hands.engine.give_up(&delivery, &self.hands).await
+    }
+}
+
+impl ChallengeHandler {
+    /// Carries on with a challenge that came before. On the queue of all channels it may be a push-worker's, which died or has
+    /// sent the delivery to rest: what was to come of the push depends on this very delivery, so it is handed over.
+    async fn carry_on(&self, stored: &Stored) -> Result<(), Error> {
+        self.hands.carry_out_all(stored).await?;
+        let challenge = &stored.challenge;
+        let live = challenge.live_attempt().filter(|_| challenge.is_open());
+        if live.is_some_and(|attempt| attempt.channel == Channel::Push) {
+            self.hands.engine.hand_over(&challenge.key, &Effect::Push).await?;
+        }
+        Ok(())
     }
 }
 
