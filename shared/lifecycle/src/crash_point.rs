@@ -51,8 +51,8 @@ pub enum CrashPoint {
 }
 
 impl CrashPoint {
-    /// Those of a challenge, in the order of its life.
-    pub const OF_CHALLENGES: [Self; 12] = [
+    /// Those of a challenge, in the order of its life; last the one that only a code comes to.
+    pub const OF_CHALLENGES: [Self; 13] = [
         Self::Delivered,
         Self::Accepted,
         Self::Committed,
@@ -65,6 +65,7 @@ impl CrashPoint {
         Self::Told,
         Self::Swept,
         Self::Draining,
+        Self::CodeTried,
     ];
 
     /// Those of a request to change an enrollment, in the order of its life.
@@ -81,7 +82,7 @@ impl CrashPoint {
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::OF_CHALLENGES.into_iter().chain(Self::OF_ENROLLMENTS).chain([Self::CodeTried])
+        Self::OF_CHALLENGES.into_iter().chain(Self::OF_ENROLLMENTS)
     }
 
     /// Its name, such as `c4-posting`.

@@ -261,7 +261,12 @@ impl Findings {
 
 /// Whether the fact is a push that asked for an answer and was delivered, whatever its sender was told.
 pub(crate) fn is_prompt(fact: &Value) -> bool {
-    fact["fact"] == "push" && fact["error"].is_null() && fact["event"] != "ended"
+    is_prompt_try(fact) && fact["error"].is_null()
+}
+
+/// Whether the fact is a push that was to ask for an answer, delivered or not.
+pub(crate) fn is_prompt_try(fact: &Value) -> bool {
+    fact["fact"] == "push" && fact["event"] != "ended"
 }
 
 /// Whether the challenge comes to know the call within the time for late facts.

@@ -27,7 +27,9 @@ const POST_MS: u64 = 30;
 /// How much is to be done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal {
-    /// How often a process is to die at each point.
+    /// The points at which processes are to die.
+    pub(crate) points: &'static [CrashPoint],
+    /// How often at each of them.
     pub(crate) deaths: u32,
     /// How many SIGKILLs at random moments.
     pub(crate) kills: u32,
@@ -68,9 +70,8 @@ impl Tally {
 /// The points that were not died at often enough.
 pub(crate) fn wanting(done: &Done, goal: Goal) -> impl Iterator<Item = CrashPoint> {
     let deaths = done.deaths.clone();
-    CrashPoint::OF_CHALLENGES
-        .into_iter()
-        .filter(move |point| deaths.get(point.name()).copied().unwrap_or(0) < goal.deaths)
+    let is_wanting = move |point: &CrashPoint| deaths.get(point.name()).copied().unwrap_or(0) < goal.deaths;
+    goal.points.iter().copied().filter(is_wanting)
 }
 
 /// The processes of a deployment, and what befalls them.

@@ -9,6 +9,7 @@ use fleet_domain::ChallengeId;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
+use crate::codes::Typing;
 use crate::people::Person;
 use crate::site::Site;
 
@@ -42,6 +43,8 @@ pub(crate) struct Seen {
     /// When the final outcome was read; `None` where it never was.
     pub(crate) ended: Option<Duration>,
     pub(crate) outcome: Option<Outcome>,
+    /// What its portal saw that no portal may see.
+    pub(crate) broken: Option<String>,
 }
 
 /// What is going on, for whoever shows it or acts on it.
@@ -95,22 +98,47 @@ impl Load {
                 }
             })
             .buffer_unordered(self.in_flight)
-            .collect()
+            .collect::<Vec<Vec<Seen>>>()
             .await
+            .concat()
     }
 
-    async fn one(&self, site: &Site, people: &[Person], (turn, start): (usize, Instant)) -> Seen {
-        let person = turn % people.len();
-        let draft = site.portal.draft(people[person].user.clone()).answer_within(self.answer_within);
+    /// One challenge of the person; of somebody who types codes two at once.
+    async fn one(&self, site: &Site, people: &[Person], (turn, start): (usize, Instant)) -> Vec<Seen> {
+        let index = turn % people.len();
+        let person = &people[index];
+        let mut seen = vec![self.ask(site, (index, person), start).await];
+        if let Some(codes) = &person.codes {
+            seen.push(self.ask(site, (index, person), start).await);
+            let until = Instant::now() + self.answer_within;
+            let typing = Typing { site, ids: [seen[0].id, seen[1].id], until };
+            seen[0].broken =
+                typing.run(codes).await.unwrap_or_else(|error| Some(format!("its codes: {error:#}")));
+        }
+        for seen in &mut seen {
+            seen.outcome = site.portal.wait(seen.id, self.answer_within + PATIENCE).await.ok();
+            seen.ended = seen.outcome.as_ref().map(|_| start.elapsed());
+        }
+        seen
+    }
+
+    async fn ask(&self, site: &Site, (index, person): (usize, &Person), start: Instant) -> Seen {
+        let draft = site.portal.draft(person.user.clone()).answer_within(self.answer_within);
         let asked = start.elapsed();
         // The same request again is harmless: what a portal does when a confirm does not come.
         while site.portal.challenge(&draft).await.is_err() {
             tokio::time::sleep(AGAIN).await;
         }
         let confirmed_after = start.elapsed().saturating_sub(asked);
-        let outcome = site.portal.wait(draft.id(), self.answer_within + PATIENCE).await.ok();
-        let ended = outcome.as_ref().map(|_| start.elapsed());
-        Seen { id: draft.id(), person, asked, confirmed_after, ended, outcome }
+        Seen {
+            id: draft.id(),
+            person: index,
+            asked,
+            confirmed_after,
+            ended: None,
+            outcome: None,
+            broken: None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod audit;
 mod chaos;
+mod codes;
 mod load;
 mod people;
 mod process;

@@ -1,4 +1,4 @@
-//! Who is asked: people with phones, and people with an app. What each does is known beforehand.
+//! Who is asked: people with phones, and people with an app, some of whom type its codes. What each does is known beforehand.
 
 use std::fmt::Write as _;
 
@@ -8,6 +8,8 @@ use fleet_domain::{
     ChallengeResult, Channel, DeviceId, PhoneKind, PhoneNumber, PhoneRole, PushToken, Reason, UserId,
 };
 use fleet_records::{DeviceAlg, NewDevice, NewPhone, NewUser};
+
+use crate::codes::Codes;
 
 /// How far a person's second device is from the first among those that the simulator plays.
 const NEXT_DEVICE: usize = 400_000;
@@ -28,6 +30,8 @@ pub(crate) enum Conduct {
     HangsUp,
     /// Approves in the app.
     Approves,
+    /// Types the app's codes into the portal.
+    TypesCodes,
 }
 
 /// One person.
@@ -37,6 +41,8 @@ pub(crate) struct Person {
     pub(crate) conduct: Conduct,
     /// How many devices answer for a person with an app.
     pub(crate) devices: usize,
+    /// What the app shows to somebody who types it.
+    pub(crate) codes: Option<Codes>,
     index: usize,
 }
 
@@ -58,7 +64,13 @@ pub(crate) fn people(count: usize) -> anyhow::Result<Vec<Person>> {
                 (_, 14) => Conduct::HangsUp,
                 _ => Conduct::PressesKey,
             };
-            Ok(Person { user: UserId::parse(&format!("person-{index}"))?, conduct, devices: 1, index })
+            Ok(Person {
+                user: UserId::parse(&format!("person-{index}"))?,
+                conduct,
+                devices: 1,
+                codes: None,
+                index,
+            })
         })
         .collect()
 }
@@ -79,7 +91,7 @@ pub(crate) fn script(people: &[Person], pace: Pace) -> String {
                     pace.answer_s
                 )
             }
-            Conduct::Approves => continue,
+            Conduct::Approves | Conduct::TypesCodes => continue,
         };
         // Writing to a text can't fail.
         let _ = write!(
@@ -101,12 +113,16 @@ pub(crate) fn number(index: usize) -> String {
 pub(crate) fn device(index: usize) -> anyhow::Result<NewDevice> {
     let key = fleet_simulator::swarm_public_key().map_err(anyhow::Error::msg)?;
     Ok(NewDevice {
-        id: DeviceId::parse(&format!("00000000-0000-8000-8000-{index:012x}"))?,
+        id: device_id(index)?,
         alg: DeviceAlg::Es256,
         public_key: base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(key).context("a public key")?,
         push_token: Some(PushToken::new(push_token(index))),
         totp: None,
     })
+}
+
+fn device_id(index: usize) -> anyhow::Result<DeviceId> {
+    Ok(DeviceId::parse(&format!("00000000-0000-8000-8000-{index:012x}"))?)
 }
 
 fn push_token(index: usize) -> String {
@@ -116,7 +132,12 @@ fn push_token(index: usize) -> String {
 impl Person {
     /// The person as a portal's user.
     pub(crate) fn enrolled(&self) -> anyhow::Result<NewUser> {
-        let by_phone = self.conduct != Conduct::Approves;
+        let method = match self.conduct {
+            Conduct::PressesKey | Conduct::Busy | Conduct::NoAnswer | Conduct::HangsUp => Channel::Voice,
+            Conduct::Approves => Channel::Push,
+            Conduct::TypesCodes => Channel::Totp,
+        };
+        let by_phone = method == Channel::Voice;
         let phone = NewPhone {
             role: PhoneRole::Primary,
             kind: PhoneKind::Mobile,
@@ -124,19 +145,33 @@ impl Person {
             extension: None,
             verified: true,
         };
-        let devices = self.device_indexes().map(device).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut devices = self.device_indexes().map(device).collect::<anyhow::Result<Vec<_>>>()?;
+        for device in &mut devices {
+            device.totp = self.codes.as_ref().map(Codes::secret);
+        }
         Ok(NewUser {
             id: self.user.clone(),
             audience: AUDIENCE.into(),
-            method: if by_phone { Channel::Voice } else { Channel::Push },
+            method,
             phones: if by_phone { vec![phone] } else { Vec::new() },
             devices: if by_phone { Vec::new() } else { devices },
         })
     }
 
+    /// Lets the person type codes from now on.
+    pub(crate) fn type_codes(&mut self) {
+        self.conduct = Conduct::TypesCodes;
+        self.codes = Some(Codes::new());
+    }
+
     /// The push tokens of the person's devices.
     pub(crate) fn push_tokens(&self) -> impl Iterator<Item = String> + '_ {
         self.device_indexes().map(push_token)
+    }
+
+    /// The person's devices, each with its push token.
+    pub(crate) fn addresses(&self) -> anyhow::Result<Vec<(DeviceId, String)>> {
+        self.device_indexes().map(|index| Ok((device_id(index)?, push_token(index)))).collect()
     }
 
     fn device_indexes(&self) -> impl Iterator<Item = usize> + '_ {
@@ -146,7 +181,7 @@ impl Person {
     /// Why this end contradicts what the person did, if it does. A challenge may fail or expire for all kinds of
     /// reasons; it may not be approved by somebody who does not approve, nor denied by somebody who does.
     pub(crate) fn contradicts(&self, result: ChallengeResult, reason: Reason) -> Option<&'static str> {
-        let approves = matches!(self.conduct, Conduct::PressesKey | Conduct::Approves);
+        let approves = matches!(self.conduct, Conduct::PressesKey | Conduct::Approves | Conduct::TypesCodes);
         match result {
             ChallengeResult::Approved if !approves => Some("approved by somebody who did not approve"),
             ChallengeResult::Denied if approves && reason != Reason::CallInProgress => {
@@ -170,6 +205,7 @@ impl Person {
                 Conduct::NoAnswer => Reason::NoAnswer,
                 Conduct::HangsUp => Reason::HungUp,
                 Conduct::Approves => Reason::OkPush,
+                Conduct::TypesCodes => Reason::OkTotp,
             }
     }
 }

@@ -89,7 +89,8 @@ pub(crate) async fn conclude(
 ) -> anyhow::Result<(Scenario, Findings)> {
     let findings = audit(site, people, seen).await?;
     write_outcomes(site, people, seen)?;
-    let violations = findings.violations.iter().map(ToString::to_string).chain(panics(site)?);
+    let broken = seen.iter().filter_map(|seen| Some(format!("{}: {}", seen.id, seen.broken.as_ref()?)));
+    let violations = findings.violations.iter().map(ToString::to_string).chain(broken).chain(panics(site)?);
     let scenario = Scenario {
         name: site.name.clone(),
         challenges: u64::try_from(seen.len())?,

@@ -191,6 +191,12 @@ impl Site {
         Ok(())
     }
 
+    /// Has an app activated: the body of `POST /sim/apps`. Gives the gateway's status.
+    pub(crate) async fn activate(&self, order: &Value) -> anyhow::Result<u16> {
+        let url = format!("http://{}/sim/apps", self.simulator);
+        Ok(reqwest::Client::builder().build()?.post(url).json(order).send().await?.status().as_u16())
+    }
+
     /// Ends everything but the servers.
     pub(crate) async fn close(self) {
         self.stop.request_soft();

@@ -1,10 +1,9 @@
 //! How the scripts of apps are written: `[[device]]` in TOML, the same shape in JSON, and in `POST /sim/apps`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
@@ -136,8 +135,8 @@ pub(crate) fn nothing_else<'de, D: Deserializer<'de>>(rest: D) -> Result<(), D::
 }
 
 fn only<'de, D: Deserializer<'de>>(known: &[&str], rest: D) -> Result<(), D::Error> {
-    let rest = BTreeMap::<String, IgnoredAny>::deserialize(rest)?;
-    match rest.into_keys().find(|word| !known.contains(&word.as_str())) {
+    let rest = serde_json::Map::deserialize(rest)?;
+    match rest.into_iter().map(|(word, _)| word).find(|word| !known.contains(&word.as_str())) {
         Some(word) => Err(D::Error::custom(format_args!(
             "unknown field `{word}`: neither an app nor its script has it"
         ))),

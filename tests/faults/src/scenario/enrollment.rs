@@ -22,7 +22,8 @@ use cell::{Cell, Judged};
 use kinds::{phones, points, policy};
 
 /// Kinds that pass every point between them, for the short form.
-const SHORT: [Change; 5] = [Change::Phone, Change::Pin, Change::Recovery, Change::Block, Change::DeviceLost];
+const SHORT: [Change; 6] =
+    [Change::Phone, Change::Pin, Change::Recovery, Change::Block, Change::DeviceLost, Change::DeviceActivate];
 
 /// How many kinds a lane works on in the long form; in the short form each has its own.
 const KINDS_OF_A_LANE: usize = 4;
@@ -39,9 +40,7 @@ struct Lane {
 /// Kinds that are worked on at once; what a portal may do, and whether it asks for PINs, is one policy.
 fn lanes(short: bool) -> Vec<Lane> {
     // Reading changes nothing, and ends in the commit that opens it.
-    // An activation waits for an app: it has tests of its own (`tests/it/enrollment/activation.rs`).
-    let is_ours = |change: &Change| !matches!(change, Change::Read | Change::DeviceActivate);
-    let wanted = |change: &Change| is_ours(change) && (!short || SHORT.contains(change));
+    let wanted = |change: &Change| *change != Change::Read && (!short || SHORT.contains(change));
     let size = if short { 1 } else { KINDS_OF_A_LANE };
     let mut lanes = Vec::new();
     for portal in ["persons", "pins", "operators"] {
@@ -188,7 +187,7 @@ fn told(cells: &[Judged]) -> String {
     let kinds: std::collections::BTreeSet<_> = cells.iter().map(|judged| judged.cell.change).collect();
     format!(
         "{} kinds of changes, each once for every named point that it passes: a process died there, and another one went on. \
-         Each change must then be done, once, with every version in the audit; its test must have called once; at the moment \
+         Each change must then be done, once, with every version in the audit; its test must have been made once; at the moment \
          of death everything was stored or nothing; what a change ends must have ended; and Redis says what PostgreSQL says. \
          \"done\" stands for that, \"–\" for a point that the kind does not pass.",
         kinds.len()

@@ -12,7 +12,7 @@ use super::{Progress, Stage, conclude, stop_all};
 use crate::audit::Findings;
 use crate::chaos::{Chaos, Done, Goal, Tally, wanting};
 use crate::load::{Going, Load, Seen};
-use crate::people::{Pace, people};
+use crate::people::{Conduct, Pace, Person, people};
 use crate::site::{Plan, Site};
 
 /// How large the scenario is.
@@ -28,14 +28,24 @@ const LONG: Size = Size {
     challenges: 2_000,
     at_most: 40_000,
     in_flight: 500,
-    goal: Goal { deaths: 10, kills: 30, kill_every: Duration::from_secs(2) },
+    goal: Goal {
+        points: &CrashPoint::OF_CHALLENGES,
+        deaths: 10,
+        kills: 30,
+        kill_every: Duration::from_secs(2),
+    },
 };
 
 const SHORT: Size = Size {
     challenges: 300,
     at_most: 4_000,
     in_flight: 100,
-    goal: Goal { deaths: 1, kills: 5, kill_every: Duration::from_millis(2_500) },
+    goal: Goal {
+        points: &CrashPoint::OF_CHALLENGES,
+        deaths: 1,
+        kills: 5,
+        kill_every: Duration::from_millis(2_500),
+    },
 };
 
 /// What the carrier and the push service do wrong meanwhile, each in so many of a hundred requests.
@@ -60,7 +70,9 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Scenario> {
     let scale = if stage.short { &SHORT } else { &LONG };
     // So many more than are asked at once that whoever is asked again has been free for long: a call may hold its line
     // for a while after its challenge is over.
-    let people = people(scale.in_flight * 10)?;
+    let mut people = people(scale.in_flight * 10)?;
+    let with_apps = people.iter_mut().filter(|person| person.conduct == Conduct::Approves);
+    with_apps.step_by(5).for_each(Person::type_codes);
     let plan = Plan {
         name: "kills",
         people: &people,
@@ -110,18 +122,20 @@ fn show(scale: &'static Size, going: &Arc<Going>, tally: &Tally) -> anyhow::Resu
     let tally = tally.clone();
     Progress::show(scale.challenges, going, move || {
         let done = tally.done();
-        let often_enough = CrashPoint::OF_CHALLENGES.len() - wanting(&done, scale.goal).count();
+        let points = scale.goal.points.len();
+        let often_enough = points - wanting(&done, scale.goal).count();
         let deaths: u32 = done.deaths.values().sum();
         format!(
-            ", {} SIGKILLs, {deaths} deaths at points, {often_enough} of 12 points often enough",
+            ", {} SIGKILLs, {deaths} deaths at points, {often_enough} of {points} points often enough",
             done.kills
         )
     })
 }
 
-fn count_deaths(scenario: &mut Scenario, goal: Goal, done: Done) {
+/// Writes down how often processes died, and which points of the goal too few came to.
+pub(super) fn count_deaths(scenario: &mut Scenario, goal: Goal, done: Done) {
     scenario.kills = u64::from(done.kills) + done.deaths.values().copied().map(u64::from).sum::<u64>();
-    for point in CrashPoint::OF_CHALLENGES {
+    for point in goal.points {
         let deaths = done.deaths.get(point.name()).copied().unwrap_or(0);
         scenario.crash_points.insert(point.name().into(), deaths.into());
     }
@@ -134,9 +148,10 @@ fn count_deaths(scenario: &mut Scenario, goal: Goal, done: Done) {
 
 fn told(scale: &Size, (seen, findings): (&[Seen], &Findings), done: &Done) -> String {
     format!(
-        "{} challenges, half by phone and half by push, up to {} at once, against three workers and two gateways behind a \
-         load balancer. Processes died at twelve named points and {} times by SIGKILL at random moments, and were started \
-         anew at once; one gateway was always left alone. Meanwhile the carrier and the push service failed at 2 to 5 of a \
+        "{} challenges by phone, push and code, up to {} people at once, against three workers and two gateways behind a load \
+         balancer. Whoever types codes signs in twice at once, mistypes, and types one code into both: it was taken once, and \
+         every wrong one counted once. Processes died at thirteen named points and {} times by SIGKILL at random moments, and \
+         were started anew at once; one gateway was always left alone. Meanwhile the carrier and the push service failed at 2 to 5 of a \
          hundred requests and callbacks, in each of nine ways. {} calls and {} pushes were made. {} challenges took more \
          than one attempt; {} ended otherwise than their person decided. Ends by reason: {}.",
         seen.len(),

@@ -12,10 +12,11 @@ use fleet_domain::{
 };
 use fleet_lifecycle::CrashPoint;
 use fleet_portal_client::{Draft, SealedDraft};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::Ground;
-use super::kinds::{ANSWERS, ends_challenges, is_tested};
+use super::kinds::{ANSWERS, ends_challenges, is_called, is_tested};
 use crate::process::{Death, Process};
 
 /// How long anything may take.
@@ -160,6 +161,9 @@ impl Cell {
             let portal = &ground.site.portal;
             portal.answer((id, &self.user()?), &given, &ground.site.enrollment_key()?).await?;
         }
+        if self.change == Change::DeviceActivate {
+            self.activate(ground, id).await?;
+        }
         let is_over =
             async || Ok(outcome().await?.is_some_and(|shown| shown.result != EnrollmentResult::Pending));
         until("the change is done", is_over).await
@@ -180,6 +184,8 @@ impl Cell {
         judge_redis(ground, &found, judged).await?;
         if is_tested(self.change) {
             judged.hold(found.live.tests.len() == 1, "it had more than one test");
+        }
+        if is_called(self.change) {
             let calls = calls_to(ground, &self.tested()).await?;
             judged.hold(calls == 1, format_args!("its test called {calls} times"));
         }
@@ -207,6 +213,26 @@ impl Cell {
             judged.hold(calls == 1, format_args!("the older test called {calls} times"));
         }
         Ok(())
+    }
+
+    /// Two phones scan the code at once. One of them is bound, and tested.
+    async fn activate(self, ground: &Ground<'_>, id: RequestId) -> anyhow::Result<()> {
+        let at = async |step| Ok(shown(ground, id).await?.is_some_and(|shown| shown.next_step == Some(step)));
+        until("a code is shown", async || at(NextStep::ActivateDevice).await).await?;
+        let activation = shown(ground, id).await?.and_then(|shown| shown.activation);
+        let qr = activation.and_then(|activation| activation.qr).context("a code that can be scanned")?;
+        let scan = async |name: &str| {
+            let token = format!("{name} of {self}");
+            let order =
+                json!({ "qr": qr, "name": name, "fcm_token": token, "approves": true, "after": "0s" });
+            ground.site.activate(&order).await
+        };
+        let (first, second) = tokio::join!(scan("the first phone"), scan("the second phone"));
+        let mut statuses = [first?, second?];
+        statuses.sort_unstable();
+        ensure!(statuses == [201, 409], "two phones with one code were answered {statuses:?}");
+        until("the test is offered", async || at(NextStep::BeginTest).await).await?;
+        Ok(ground.site.portal.test_again(id, None).await?)
     }
 
     /// A sign-in by the app, which proves who asks.

@@ -23,8 +23,13 @@ const OLD_PIN: &str = "820571";
 const NEW_PIN: &str = "739164";
 
 /// Whether a call tests it.
-pub(super) const fn is_tested(change: Change) -> bool {
+pub(super) const fn is_called(change: Change) -> bool {
     matches!(change, Change::Enroll | Change::Method | Change::Phone | Change::PhoneTest | Change::Pin)
+}
+
+/// Whether a call or a push tests it.
+pub(super) const fn is_tested(change: Change) -> bool {
+    is_called(change) || matches!(change, Change::DeviceActivate)
 }
 
 /// Whether what is open of the user ends with it, and as what.
@@ -220,7 +225,14 @@ impl Cell {
             Change::Delete => false,
             // It changes nothing but what its user may do next.
             Change::Recovery | Change::Read => true,
-            Change::DeviceActivate => found.devices.len() > 1,
+            Change::DeviceActivate => {
+                anyhow::ensure!(
+                    found.devices.len() < 3,
+                    "one code has brought {} devices",
+                    found.devices.len() - 1
+                );
+                found.devices.len() > 1
+            }
         })
     }
 }
