@@ -25,8 +25,9 @@ use kinds::{phones, points, policy};
 const SHORT: [Change; 6] =
     [Change::Phone, Change::Pin, Change::Recovery, Change::Block, Change::DeviceLost, Change::DeviceActivate];
 
-/// How many kinds a lane works on in the long form; in the short form each has its own.
+/// How many kinds a lane works on: each lane has connections of its own to PostgreSQL, which gives a hundred.
 const KINDS_OF_A_LANE: usize = 4;
+const KINDS_OF_A_SHORT_LANE: usize = 2;
 
 /// Cells that are worked on one after the other, by processes and a portal of their own.
 struct Lane {
@@ -41,7 +42,7 @@ struct Lane {
 fn lanes(short: bool) -> Vec<Lane> {
     // Reading changes nothing, and ends in the commit that opens it.
     let wanted = |change: &Change| *change != Change::Read && (!short || SHORT.contains(change));
-    let size = if short { 1 } else { KINDS_OF_A_LANE };
+    let size = if short { KINDS_OF_A_SHORT_LANE } else { KINDS_OF_A_LANE };
     let mut lanes = Vec::new();
     for portal in ["persons", "pins", "operators"] {
         let is_its = |change: &Change| portal_of(*change) == portal;
