@@ -72,6 +72,12 @@ impl Dispatch {
         match turn(&stored.challenge, delivery.redelivered, self.engine.now(), patience) {
             Turn::Commit(event) => self.begin(stored, event, delivery).await,
             Turn::Withdraw => self.withdraw(stored).await,
+            Turn::Count(attempt) => {
+                let devices = self.devices(&stored.challenge).await?;
+                let devices = Sent::before(1, &devices).may_show();
+                let settled = self.settle(&stored, &Event::Pushed { attempt, devices }).await?;
+                self.hand_over_owed(&settled).await
+            }
             Turn::Wait(wait) => Ok(Verdict::RetryIn(wait)),
             Turn::Nothing => self.hand_over_owed(&stored).await,
         }

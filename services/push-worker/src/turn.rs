@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fleet_domain::{
-    AttemptState, Challenge, Channel, Effect, Event, Reason, Timestamp, has_resend_left, owed,
+    AttemptState, Challenge, Channel, Effect, Event, Reason, Timestamp, has_resend_left, owed, unsettled_push,
 };
 
 /// What comes next.
@@ -17,6 +17,9 @@ pub(crate) enum Turn {
     Commit(Event),
     /// Tell the devices that did not answer that it is over.
     Withdraw,
+    /// The challenge ended while this attempt's push was being sent, and whoever sent it may have died: count the devices that
+    /// may show it.
+    Count(u8),
     /// Someone may be sending it just now, or it is not to be sent again yet: look again after this time.
     Wait(Duration),
     /// No push is owed.
@@ -34,7 +37,9 @@ pub(crate) fn turn(challenge: &Challenge, redelivered: bool, now: Timestamp, pat
         return Turn::Withdraw;
     }
     let live = challenge.live_attempt().filter(|attempt| attempt.channel == Channel::Push);
-    let Some(attempt) = live.filter(|_| challenge.is_open()) else { return Turn::Nothing };
+    let Some(attempt) = live.filter(|_| challenge.is_open()) else {
+        return unsettled_push(challenge).map_or(Turn::Nothing, Turn::Count);
+    };
     let (number, is_sending) = (attempt.number, attempt.state == AttemptState::Sending);
     let (resend, is_left) = (attempt.resend.as_ref(), has_resend_left(challenge, number));
     if owed.contains(&Effect::Resend) {
@@ -110,7 +115,11 @@ mod tests {
             (&[WATCHED], true, 30, Turn::Nothing),
             (&[KEEPER, PUSHED], true, 30, Turn::Nothing),
             (&[KEEPER, FAILED], true, 30, Turn::Nothing),
-            (&[KEEPER, Event::Cancel], true, 30, Turn::Nothing),
+            // Whoever was sending it may have died.
+            (&[KEEPER, Event::Cancel], true, 30, Turn::Count(1)),
+            (&[KEEPER, Event::Cancel, PUSHED], true, 30, Turn::Withdraw),
+            (&[KEEPER, FAILED, Event::Cancel], true, 30, Turn::Nothing),
+            (&[KEEPER, PUSHED, Event::Cancel, Event::Withdrawn], true, 30, Turn::Nothing),
             (&[Event::Cancel], true, 30, Turn::Nothing),
         ] {
             let found = turn(&after(events), redelivered, at(seconds), PATIENCE);

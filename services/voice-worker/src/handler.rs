@@ -1,7 +1,7 @@
 //! One message in, one verdict out.
 
 use fleet_broker::{Delivery, Handler, Verdict};
-use fleet_domain::{AttemptState, Challenge, Channel, Effect};
+use fleet_domain::{AttemptState, Challenge, Channel, Effect, unsettled_push};
 use fleet_engine::{Accepted, Begin, Hands, owed_verdict};
 
 use crate::effects::VoiceHands;
@@ -44,6 +44,9 @@ impl Handler for ChallengeHandler {
 /// A push that is being sent, or is to be sent again, is watched by the delivery of its request, which may come back here
 /// where it is the user's own method: then whoever sends pushes has to watch on.
 fn is_being_pushed(challenge: &Challenge) -> bool {
+    if unsettled_push(challenge).is_some() {
+        return true;
+    }
     let live = challenge.live_attempt().filter(|_| challenge.is_open());
     live.is_some_and(|attempt| attempt.channel == Channel::Push && attempt.state != AttemptState::Reserved)
 }

@@ -47,7 +47,7 @@ pub use ids::{
     ChallengeId, ChallengeKey, DeviceId, InvalidId, PortalName, RequestId, RequestKey, TAKEN_NAMES, UserId,
 };
 pub use open::{AHEAD_ID, COLLECT, LONGEST, NotOpened, OLDEST_ID, bypass, may_bypass, open, tombstone};
-pub use owed::{Effect, Watch, owed, watch_changes};
+pub use owed::{Effect, Watch, owed, unsettled_push, watch_changes};
 pub use phone::{Extension, InvalidExtension, InvalidNumber, PhoneNumber};
 pub use pin_rules::{PinFlaw, PinRules, weak_pin};
 pub use portal::{InvalidPolicy, MAX_STEPS, Policy, PolicyStep, Portal, PromptTexts, STEP_S};

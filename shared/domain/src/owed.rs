@@ -73,6 +73,22 @@ pub(crate) fn unwanted_call(attempt: &Attempt, is_open: bool) -> Option<&String>
     attempt.sid.as_ref().filter(|_| unwanted && !attempt.hang_up_sent)
 }
 
+/// The attempt whose push was being sent when its challenge ended, where nobody has said since whether devices have it. Whoever
+/// was sending it may have died; then [`Event::Pushed`](crate::Event::Pushed) with the devices that may show it makes the
+/// withdrawal owed.
+#[must_use]
+pub fn unsettled_push(challenge: &Challenge) -> Option<u8> {
+    let end = challenge.live.end.as_ref().filter(|end| end.at < challenge.request.answer_by);
+    let is_unsettled = |attempt: &&Attempt| {
+        attempt.channel == Channel::Push
+            && attempt.rounds > 0
+            && attempt.devices == 0
+            && attempt.placed_ms.is_none()
+            && !attempt.undelivered
+    };
+    end.and_then(|_| challenge.live.attempts.iter().find(is_unsettled)).map(|attempt| attempt.number)
+}
+
 /// Whether devices may still show the push of an attempt whose challenge has ended so, and were not told. Not where the
 /// time was over: the push has lived no longer.
 pub(crate) fn stale_push(attempt: &Attempt, end: Option<&End>, request: &Request) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cases::{ANSWER_BY_S, at, demanding, device, opened, steps};
 use fleet_domain::{
     Assurance, AttemptState, Challenge, Channel, CodeVerdict, Decision, DeviceId, Effect, Event,
-    HANG_UP_CHECK, Reason, Refused, has_resend_left, owed, step,
+    HANG_UP_CHECK, Reason, Refused, has_resend_left, owed, step, unsettled_push,
 };
 
 const SEND: Event = Event::Send { check_after: Some(Duration::from_secs(12)) };
@@ -281,6 +281,20 @@ fn e6_only_the_device_that_answered_its_push_is_not_told() {
     let approved = play(&typed, &Event::CodeJudged { attempt: 2, id, verdict }, 14);
     assert_eq!(approved.live.end.as_ref().unwrap().reason, Reason::OkTotp);
     assert_eq!(owed(&approved), [Effect::Withdraw]);
+}
+
+#[test]
+fn e6_where_the_sender_died_before_it_said_who_has_the_push_the_others_are_told_all_the_same() {
+    let sending = steps(&opened(&[Channel::Push], false), &[SEND]);
+    assert_eq!(unsettled_push(&sending), None, "its own delivery brings it again");
+    let answered = play(&sending, &decided_by(other()), 3);
+    assert_eq!((unsettled_push(&answered), owed(&answered)), (Some(1), vec![]));
+    let counted = play(&answered, &Event::Pushed { attempt: 1, devices: 2 }, 4);
+    assert_eq!((unsettled_push(&counted), owed(&counted)), (None, vec![Effect::Withdraw]));
+    let only_one = Event::Pushed { attempt: 1, devices: 1 };
+    assert_eq!(step(&answered, &only_one, at(4)), Err(Refused::Ended), "it has answered itself");
+    let expired = play(&sending, &Event::Expire, ANSWER_BY_S);
+    assert_eq!(unsettled_push(&expired), None, "the push has lived no longer");
 }
 
 #[test]

@@ -222,7 +222,8 @@ impl Cell {
         let activation = shown(ground, id).await?.and_then(|shown| shown.activation);
         let qr = activation.and_then(|activation| activation.qr).context("a code that can be scanned")?;
         let scan = async |name: &str| {
-            let token = format!("{name} of {self}");
+            // Visible characters alone, as tokens are.
+            let token = format!("{name} of {self}").replace(' ', "-");
             let order =
                 json!({ "qr": qr, "name": name, "fcm_token": token, "approves": true, "after": "0s" });
             ground.site.activate(&order).await
