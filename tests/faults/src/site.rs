@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fleet_broker::Broker;
-use fleet_domain::{EnrollmentPolicy, PinRule, Policy, Portal, PortalName};
+use fleet_domain::{Channel, EnrollmentPolicy, PinRule, Policy, Portal, PortalName};
 use fleet_faults::proxy::Proxy;
 use fleet_keys::{EnrollmentKeys, EnrollmentPublicKey, Keys};
 use fleet_lifecycle::{Clock, Context, Stop, Tasks};
@@ -266,6 +266,7 @@ fn settings(environment: &[(String, String)]) -> anyhow::Result<Settings> {
 
 async fn register(records: &Records, plan: Plan<'_>) -> anyhow::Result<Portal> {
     let policy = Policy {
+        channels: vec![Channel::Voice, Channel::Push, Channel::Totp],
         approve_only: true,
         ring_s: plan.ring_s,
         prompts: 2,
