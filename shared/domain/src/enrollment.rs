@@ -7,12 +7,15 @@
 //!                         retry ┘
 //! ```
 //!
+//! Another activation code leads from `awaiting_test` back to `pending_user_data`.
+//!
 //! Nothing takes effect before its test has passed; the old value counts until then and never after, since the change is
 //! stored in the commit that makes the request `enrolled`.
 
 mod activation;
 mod authority;
 mod open;
+mod plan;
 mod policy;
 mod request;
 mod seen;
