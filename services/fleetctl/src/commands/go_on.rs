@@ -1,5 +1,7 @@
 //! `fleetctl user continue`.
 
+use std::time::Duration;
+
 use fleet_contracts::{EnrollmentOutcome, OneTimeCode};
 use fleet_domain::{ChallengeId, ChallengeResult, EnrollmentResult, NextStep};
 use fleet_portal_client::PortalClient;
@@ -15,17 +17,31 @@ use crate::portal::{self, client_error};
 use crate::print::Screen;
 use crate::settings::Sections;
 
+/// An app's activation is told within a second: what is not due may be in a moment.
+const TOLD: Duration = Duration::from_secs(2);
+
 pub(super) async fn run(args: &GoOnArgs, sections: &Sections, screen: &mut Screen) -> Result<Exit, Error> {
-    let client = portal::connect(&args.portal, &args.access, sections)?;
-    let found = client.enrollment_outcome(args.id).await.map_err(|error| client_error(&error))?;
-    let before = found.ok_or_else(|| Error::NotFound {
-        what: format!("nothing is known of a request {} of {}", args.id, args.portal),
-        advice: "compare the id and --portal with what `fleetctl user change` said; it is forgotten some time after its end",
-    })?;
-    if before.result != EnrollmentResult::Pending {
-        return request::end(&before, args.json, screen);
+    if args.show.is_some() && args.with != GoOnWith::Test {
+        return Err(refused("--show", "goes with a test alone".to_owned()));
     }
-    check(args, &before)?;
+    let client = portal::connect(&args.portal, &args.access, sections)?;
+    let until = Instant::now() + TOLD;
+    let before = loop {
+        let before = find(args, &client).await?;
+        if before.result != EnrollmentResult::Pending {
+            return request::end(&before, args.json, screen);
+        }
+        if is_due(args.with, &before) {
+            break before;
+        }
+        // What is not due would change nothing.
+        if Instant::now() > until {
+            let waits = before.next_step.map_or("nothing", NextStep::as_str);
+            let rule = format!("is not what the request waits for: that is {waits}");
+            return Err(refused(args.with.as_str(), rule));
+        }
+        sleep(LOOK).await;
+    };
     if let Some(outcome) = send(args, &client, (&before, sections), screen).await? {
         return request::end(&outcome, args.json, screen);
     }
@@ -33,24 +49,30 @@ pub(super) async fn run(args: &GoOnArgs, sections: &Sections, screen: &mut Scree
     request::end(&outcome, args.json, screen)
 }
 
-/// What is not due would change nothing.
-fn check(args: &GoOnArgs, before: &EnrollmentOutcome) -> Result<(), Error> {
-    let refused = |field: &str, rule: String| Err(Error::Refused { field: field.to_owned(), rule });
-    if args.show.is_some() && args.with != GoOnWith::Test {
-        return refused("--show", "goes with a test alone".to_owned());
-    }
-    let is_due = match args.with {
+async fn find(args: &GoOnArgs, client: &PortalClient) -> Result<EnrollmentOutcome, Error> {
+    let found = client.enrollment_outcome(args.id).await.map_err(|error| client_error(&error))?;
+    found.ok_or_else(|| Error::NotFound {
+        what: format!("nothing is known of a request {} of {}", args.id, args.portal),
+        advice: "compare the id and --portal with what `fleetctl user change` said; it is forgotten some time after its end",
+    })
+}
+
+fn refused(field: &str, rule: String) -> Error {
+    Error::Refused { field: field.to_owned(), rule }
+}
+
+fn is_due(with: GoOnWith, before: &EnrollmentOutcome) -> bool {
+    match with {
         GoOnWith::Test => matches!(before.next_step, Some(NextStep::BeginTest | NextStep::RetryTest)),
         GoOnWith::Code => waits_for_code(before),
         GoOnWith::Answers => before.next_step == Some(NextStep::AnswerQuestions),
-        GoOnWith::Activation => before.next_step == Some(NextStep::ActivateDevice),
+        // Also where a device has used a code and is not under test: it may be the wrong one.
+        GoOnWith::Activation => {
+            let steps = [NextStep::ActivateDevice, NextStep::BeginTest, NextStep::RetryTest];
+            before.activation.is_some() && before.next_step.is_some_and(|step| steps.contains(&step))
+        }
         GoOnWith::Cancel => true,
-    };
-    if is_due {
-        return Ok(());
     }
-    let waits = before.next_step.map_or("nothing", NextStep::as_str);
-    refused(args.with.as_str(), format!("is not what the request waits for: that is {waits}"))
 }
 
 /// Sends it; an outcome where nothing is to be followed.

@@ -122,6 +122,14 @@ async fn s21_a_device_is_activated_tested_and_given_up_by_the_commands_that_are_
     let early = ["user", "continue", request, "test", "--portal", &portal];
     desk.ends(&early, 14, "that is activate_device").await;
     let renewed = told(&goes_on(&desk, &[request, "activation", "--json"]).await);
+    // A wrong device is let go by another code.
+    let (qr, stranger) = (renewed["activation"]["qr"].as_str().unwrap(), &file("stranger"));
+    desk.ends(&["app", "activate", qr, "--state", stranger], 0, "activated for alice").await;
+    let not_due = ["user", "continue", request, "code", "--portal", &portal];
+    desk.ends(&not_due, 14, "that is begin_test").await;
+    let renewed = told(&goes_on(&desk, &[request, "activation", "--json"]).await);
+    desk.ends(&["app", "list", "--state", stranger], 69, "unauthorized").await;
+    std::fs::remove_file(stranger).unwrap();
     let codes = &renewed["activation"];
     let (code, url) = (codes["code"].as_str().unwrap(), codes["url"].as_str().unwrap());
 
