@@ -78,6 +78,11 @@ impl Dispatch {
                 let settled = self.settle(&stored, &Event::Pushed { attempt, devices }).await?;
                 self.hand_over_owed(&settled).await
             }
+            Turn::GiveUp { attempt, round } => {
+                let devices = self.devices(&stored.challenge).await?;
+                let settled = self.settle(&stored, &Sent::lost(attempt, round, &devices)).await?;
+                self.hand_over_owed(&settled).await
+            }
             Turn::Wait(wait) => Ok(Verdict::RetryIn(wait)),
             Turn::Nothing => self.hand_over_owed(&stored).await,
         }

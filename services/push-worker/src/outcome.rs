@@ -34,6 +34,18 @@ impl Sent {
         }
     }
 
+    /// The event of a sending whose sender died before it said what came of it: any device may show it whose app is not gone.
+    pub(crate) fn lost(attempt: u8, round: u8, devices: &[Device]) -> Event {
+        let may_show = devices.iter().filter(|device| !device.push_gone);
+        Event::Unreached {
+            attempt,
+            round,
+            devices: may_show.map(|device| device.id).collect(),
+            again_after: Duration::ZERO,
+            provider_code: None,
+        }
+    }
+
     /// How many devices show the push if it is taken, or poll for it, as far as is known.
     pub(crate) fn may_show(&self) -> u8 {
         u8::try_from(self.devices.saturating_sub(self.failures.len())).unwrap_or(u8::MAX)

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fleet_domain::{
-    AttemptState, Challenge, Channel, Effect, Event, Reason, Timestamp, has_resend_left, owed, unsettled_push,
+    AttemptState, Challenge, Channel, Effect, Event, Timestamp, has_resend_left, owed, unsettled_push,
 };
 
 /// What comes next.
@@ -20,6 +20,13 @@ pub(crate) enum Turn {
     /// The challenge ended while this attempt's push was being sent, and whoever sent it may have died: count the devices that
     /// may show it.
     Count(u8),
+    /// Whoever was sending this attempt's push has died, and it may not be sent again: nobody knows which devices have it.
+    GiveUp {
+        /// The attempt.
+        attempt: u8,
+        /// The sending of it that was lost.
+        round: u8,
+    },
     /// Someone may be sending it just now, or it is not to be sent again yet: look again after this time.
     Wait(Duration),
     /// No push is owed.
@@ -67,16 +74,14 @@ pub(crate) fn turn(challenge: &Challenge, redelivered: bool, now: Timestamp, pat
     if is_left {
         return Turn::Commit(Event::Resend { attempt: number });
     }
-    // It was sent as often as it may be, perhaps, and nobody knows what came of it.
-    let reason = Reason::PushUndeliverable;
-    Turn::Commit(Event::PushFailed { attempt: number, round: attempt.rounds, reason, provider_code: None })
+    Turn::GiveUp { attempt: number, round: attempt.rounds }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::examples::{at, challenge, challenge_with_fallback};
-    use fleet_domain::{DeviceId, step};
+    use fleet_domain::{DeviceId, Reason, step};
 
     const PATIENCE: Duration = Duration::from_secs(12);
     const KEEPER: Event = Event::Send { check_after: None };
@@ -84,11 +89,9 @@ mod tests {
     const RESEND: Event = Event::Resend { attempt: 1 };
     const PUSHED: Event = Event::Pushed { attempt: 1, devices: 1 };
     const ASKED: Event = Event::ResendAsked;
-    const FAILED: Event = failed(1);
-
-    const fn failed(round: u8) -> Event {
-        Event::PushFailed { attempt: 1, round, reason: Reason::PushUndeliverable, provider_code: None }
-    }
+    const FAILED: Event =
+        Event::PushFailed { attempt: 1, round: 1, reason: Reason::PushUndeliverable, provider_code: None };
+    const GIVEN_UP: Turn = Turn::GiveUp { attempt: 1, round: 2 };
 
     fn wait(seconds: u64) -> Turn {
         Turn::Wait(Duration::from_secs(seconds))
@@ -109,8 +112,8 @@ mod tests {
             (&[KEEPER], false, 12, Turn::Commit(RESEND)),
             (&[KEEPER], true, 0, Turn::Commit(RESEND)),
             (&[KEEPER, RESEND], false, 12, wait(12)),
-            (&[KEEPER, RESEND], false, 24, Turn::Commit(failed(2))),
-            (&[KEEPER, RESEND], true, 1, Turn::Commit(failed(2))),
+            (&[KEEPER, RESEND], false, 24, GIVEN_UP),
+            (&[KEEPER, RESEND], true, 1, GIVEN_UP),
             (&[WATCHED], false, 0, Turn::Nothing),
             (&[WATCHED], true, 30, Turn::Nothing),
             (&[KEEPER, PUSHED], true, 30, Turn::Nothing),
@@ -155,7 +158,7 @@ mod tests {
         }
         let again = step(&after(&[KEEPER, unreached]), &RESEND, at(11)).unwrap();
         assert_eq!(turn(&again, false, at(12), PATIENCE), wait(10), "whoever sends it may do so just now");
-        assert_eq!(turn(&again, true, at(12), PATIENCE), Turn::Commit(failed(2)));
+        assert_eq!(turn(&again, true, at(12), PATIENCE), GIVEN_UP);
     }
 
     #[test]

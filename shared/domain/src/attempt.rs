@@ -86,7 +86,7 @@ pub struct Attempt {
     #[n(22)]
     #[cbor(default)]
     pub has_next_caller_id: bool,
-    /// How many devices may show the push, or poll for it; 0 while that is not known.
+    /// How many devices may show the push, or poll for it; 0 while that is not known, `u8::MAX` where nobody will ever know.
     #[n(23)]
     #[cbor(default)]
     pub devices: u8,

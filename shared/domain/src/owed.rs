@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::attempt::Attempt;
 use crate::challenge::{Challenge, End};
+use crate::ids::DeviceId;
 use crate::request::Request;
 use crate::step::is_resend_asked;
 use crate::time::Timestamp;
@@ -94,7 +95,14 @@ pub fn unsettled_push(challenge: &Challenge) -> Option<u8> {
 pub(crate) fn stale_push(attempt: &Attempt, end: Option<&End>, request: &Request) -> bool {
     end.is_some_and(|end| {
         let step = request.steps.get(usize::from(attempt.step));
-        let answered = end.answered_by().filter(|device| step.is_some_and(|step| step.asks(*device)));
+        // Where it is known only which devices the push may have reached, one that answers may be none of them.
+        let is_counted = |device: DeviceId| {
+            attempt.resend.as_ref().is_none_or(|resend| {
+                usize::from(attempt.devices) > resend.devices.len() || resend.devices.contains(&device)
+            })
+        };
+        let asked = |device: &DeviceId| step.is_some_and(|step| step.asks(*device)) && is_counted(*device);
+        let answered = end.answered_by().filter(asked);
         !attempt.withdrawn && attempt.devices > u8::from(answered.is_some()) && end.at < request.answer_by
     })
 }

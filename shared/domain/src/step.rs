@@ -183,9 +183,11 @@ fn check(next: &mut Challenge, number: u8, now: Timestamp) -> Result<(), Refused
             attempt.looks = 0;
         }
         AttemptState::Sending if open && more_steps => {
+            attempt.devices = u8::MAX;
             end_attempt(next, number, Reason::PushUndeliverable, now);
         }
         AttemptState::Sending if open => {
+            attempt.devices = u8::MAX;
             attempt.state = AttemptState::PushFailed;
             attempt.undelivered = true;
             attempt.check_at = None;

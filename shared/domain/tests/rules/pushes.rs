@@ -256,6 +256,9 @@ fn e6_devices_that_the_push_reached_after_the_end_are_told_too() {
     assert_eq!(step(&answered, &unreached(10), at(2)), Err(Refused::Ended));
     let by_another = steps(&push, &[SEND, decided_by(other())]);
     assert_eq!(owed(&play(&by_another, &unreached(10), 2)), [Effect::Withdraw]);
+    let by_one_that_polls = steps(&push, &[SEND, unreached(2), decided_by(other())]);
+    assert_eq!(owed(&by_one_that_polls), [Effect::Withdraw]);
+    assert_eq!(owed(&steps(&push, &[SEND, unreached(2), approved()])), []);
 }
 
 #[test]
@@ -295,6 +298,28 @@ fn e6_where_the_sender_died_before_it_said_who_has_the_push_the_others_are_told_
     assert_eq!(step(&answered, &only_one, at(4)), Err(Refused::Ended), "it has answered itself");
     let expired = play(&sending, &Event::Expire, ANSWER_BY_S);
     assert_eq!(unsettled_push(&expired), None, "the push has lived no longer");
+}
+
+#[test]
+fn e6_where_every_sender_died_the_devices_that_may_have_the_push_are_told() {
+    let push = opened(&[Channel::Push], false);
+    let twice = steps(&push, &[SEND, RESEND]);
+    let looked_at = {
+        let once_more = play(&steps(&push, &[SEND]), &Event::Check { attempt: 1 }, 13);
+        play(&play(&once_more, &SEND, 13), &Event::Check { attempt: 1 }, 25)
+    };
+    let may_show = Event::Unreached {
+        attempt: 1,
+        round: 2,
+        devices: vec![device(), other()],
+        again_after: Duration::ZERO,
+        provider_code: None,
+    };
+    for given_up in [play(&twice, &may_show, 3), looked_at] {
+        assert_eq!(state(&given_up), AttemptState::PushFailed);
+        let by_another = play(&given_up, &decided_by(other()), 26);
+        assert_eq!(owed(&by_another), [Effect::Withdraw]);
+    }
 }
 
 #[test]
