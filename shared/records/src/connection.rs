@@ -1,18 +1,25 @@
 //! Connections: how they are opened and set up, and one unit of work on one of them.
 //!
-//! A connection on which something was left under way is thrown away: PostgreSQL goes on with a statement
-//! whose client has given up, and the next user of the connection would wait behind it.
+//! PostgreSQL goes on with a statement whose client has given up, and the next user of the connection would wait behind it.
+//! So a connection on which something was left under way comes back to its pool only when PostgreSQL is done with it, and
+//! keeps its place there until then. Were it closed and another one opened at once, a PostgreSQL that is too slow would get
+//! more to do for every client that gives up, and would stay so.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ConfigConnectImpl, Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+};
 use fleet_settings::NotAllowed;
-use futures_util::future::try_join_all;
-use tokio::time::{Instant, timeout_at};
+use futures_util::future::{BoxFuture, try_join_all};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::Settings;
@@ -24,6 +31,9 @@ const APPLICATION_NAME: &str = "mfa-fleet";
 /// Connections for what may be lost when PostgreSQL crashes: marks, and the low-water mark.
 const RELAXED_POOL_SIZE: usize = 2;
 
+/// How many connections of one pool are opened at once: each costs PostgreSQL a process and some milliseconds of cryptography.
+const OPENINGS: usize = 4;
+
 /// The parameters of one statement.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -33,6 +43,7 @@ pub(crate) struct Connections {
     durable: Pool,
     relaxed: Pool,
     unit_timeout: Duration,
+    statement_timeout: Duration,
     metrics: RecordsMetrics,
 }
 
@@ -42,7 +53,8 @@ impl Connections {
         let durable = pool(settings, settings.pool_size, &session_options(settings))?;
         let relaxed_options = format!("{} -c synchronous_commit=off", session_options(settings));
         let relaxed = pool(settings, RELAXED_POOL_SIZE, &relaxed_options)?;
-        Ok(Self { durable, relaxed, unit_timeout: settings.unit_timeout, metrics })
+        let Settings { unit_timeout, statement_timeout, .. } = *settings;
+        Ok(Self { durable, relaxed, unit_timeout, statement_timeout, metrics })
     }
 
     /// A session whose commits are on disk when they return.
@@ -69,7 +81,12 @@ impl Connections {
         let object = timeout_at(deadline, pool.get()).await;
         self.metrics.pool_wait(name, began.elapsed());
         match object {
-            Ok(Ok(object)) => Ok(Session { object: Some(object), deadline, in_transaction: false }),
+            Ok(Ok(object)) => Ok(Session {
+                object: Some(object),
+                deadline,
+                statement_timeout: self.statement_timeout,
+                in_transaction: false,
+            }),
             Ok(Err(error)) => Err(Fault::Unsent(Arc::new(error))),
             Err(elapsed) => Err(Fault::Unsent(Arc::new(elapsed))),
         }
@@ -78,9 +95,10 @@ impl Connections {
 
 /// One unit of work on one connection, within the unit's time.
 pub(crate) struct Session {
-    /// The connection while nothing is under way on it; none after it was thrown away.
+    /// The connection while nothing is under way on it; none after something was left so.
     object: Option<Object>,
     deadline: Instant,
+    statement_timeout: Duration,
     /// Whether a transaction is open: then nothing but its commit makes the connection fit for others.
     in_transaction: bool,
 }
@@ -108,14 +126,14 @@ impl Session {
                 Ok(client.query(&statement, params).await?)
             }
         }));
-        let answers = timeout_at(self.deadline, work).await.unwrap_or(Err(Fault::Lost(None)));
-        let whole = match &answers {
-            Ok(_) => true,
-            Err(Fault::Data(_) | Fault::Refused(_)) => self.undone(&busy).await,
-            Err(Fault::Unsent(_) | Fault::Lost(_)) => false,
-        };
-        if whole {
-            self.object = busy.finish();
+        let answers = timeout_at(self.deadline, work).await.map_err(|_| Fault::Lost(None))?;
+        match &answers {
+            Ok(_) => self.object = busy.finish(),
+            Err(Fault::Data(_) | Fault::Refused(_)) if self.undone(&busy).await => {
+                self.object = busy.finish()
+            }
+            Err(Fault::Data(_) | Fault::Refused(_)) => {}
+            Err(Fault::Unsent(_) | Fault::Lost(_)) => busy.throw_away(),
         }
         answers
     }
@@ -143,42 +161,76 @@ impl Session {
     async fn execute(&mut self, sql: &str) -> Result<(), Fault> {
         let busy = self.take()?;
         let work = async { Ok(busy.client()?.batch_execute(sql).await?) };
-        timeout_at(self.deadline, work).await.unwrap_or(Err(Fault::Lost(None)))?;
-        self.object = busy.finish();
-        Ok(())
+        match timeout_at(self.deadline, work).await {
+            Ok(Ok(())) => {
+                self.object = busy.finish();
+                Ok(())
+            }
+            Ok(Err(fault)) => {
+                busy.throw_away();
+                Err(fault)
+            }
+            Err(_) => Err(Fault::Lost(None)),
+        }
     }
 
     fn take(&mut self) -> Result<Busy, Fault> {
-        self.object.take().map(|object| Busy(Some(object))).ok_or(Fault::Lost(None))
+        let object = self.object.take().ok_or(Fault::Lost(None))?;
+        let (undo, patience) = (if self.in_transaction { "ROLLBACK" } else { "" }, self.statement_timeout);
+        Ok(Busy { object: Some(object), undo, patience })
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(object) = self.object.take_if(|_| self.in_transaction) {
-            drop(Object::take(object));
+        if self.in_transaction {
+            drop(self.take());
         }
     }
 }
 
-/// A connection on which something is under way. Dropped like that, it is closed and leaves its pool.
-struct Busy(Option<Object>);
+/// A connection on which something is under way. Dropped like that, it comes back to its pool when that is over.
+struct Busy {
+    object: Option<Object>,
+    /// What undoes what is left of it.
+    undo: &'static str,
+    /// How long PostgreSQL itself goes on with a statement.
+    patience: Duration,
+}
 
 impl Busy {
     fn client(&self) -> Result<&Object, Fault> {
-        self.0.as_ref().ok_or(Fault::Lost(None))
+        self.object.as_ref().ok_or(Fault::Lost(None))
     }
 
     fn finish(mut self) -> Option<Object> {
-        self.0.take()
+        self.object.take()
+    }
+
+    /// Closes the connection; it leaves its pool.
+    fn throw_away(mut self) {
+        if let Some(object) = self.object.take() {
+            drop(Object::take(object));
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
-            drop(Object::take(object));
+        let Some(object) = self.object.take() else { return };
+        let (undo, patience) = (self.undo, self.patience);
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(come_back(object, undo, patience))),
+            Err(_) => drop(Object::take(object)),
         }
+    }
+}
+
+/// Waits until PostgreSQL is done with what was left under way. Where it is not by the time at which it would have ended it
+/// itself, it is gone or frozen, and so is the connection.
+async fn come_back(object: Object, undo: &str, patience: Duration) {
+    if !matches!(timeout(patience, object.batch_execute(undo)).await, Ok(Ok(()))) {
+        drop(Object::take(object));
     }
 }
 
@@ -188,9 +240,10 @@ pub(crate) fn pool(settings: &Settings, size: usize, options: &str) -> Result<Po
     // `Verified` costs a round trip for each use; a dead connection is noticed by its first statement.
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = if config.get_ssl_mode() == SslMode::Disable {
-        Manager::from_config(config, NoTls, recycling)
+        Manager::from_connect(config, FewAtATime::new(ConfigConnectImpl { tls: NoTls }), recycling)
     } else {
-        Manager::from_config(config, verified_tls()?, recycling)
+        let tls = verified_tls()?;
+        Manager::from_connect(config, FewAtATime::new(ConfigConnectImpl { tls }), recycling)
     };
     let pool = Pool::builder(manager)
         .max_size(size)
@@ -201,6 +254,33 @@ pub(crate) fn pool(settings: &Settings, size: usize, options: &str) -> Result<Po
         .recycle_timeout(Some(Duration::from_millis(500)))
         .build();
     pool.map_err(|_| NotAllowed::new("records.pool_size", "6 to 200"))
+}
+
+/// Opens no more than [`OPENINGS`] connections at once. Whoever waits for one gives up after a while, and what was done to open
+/// it was in vain: if all begin at once on a busy machine, nobody may ever get one.
+struct FewAtATime<C> {
+    connect: C,
+    openings: Semaphore,
+}
+
+impl<C> FewAtATime<C> {
+    fn new(connect: C) -> Self {
+        Self { connect, openings: Semaphore::new(OPENINGS) }
+    }
+}
+
+impl<C: Connect> Connect for FewAtATime<C> {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let config = config.clone();
+        Box::pin(async move {
+            // Nobody closes the semaphore.
+            let _turn = self.openings.acquire().await.ok();
+            self.connect.connect(&config).await
+        })
+    }
 }
 
 fn config(settings: &Settings, options: &str) -> Result<Config, NotAllowed> {

@@ -22,6 +22,8 @@ use crate::servers::{Servers, address, at};
 
 /// The portal: the RabbitMQ user of the private servers, so that the broker proves it.
 const PORTAL: &str = "fleet";
+/// In the scenario's folder.
+const SIMULATOR_LOG: &str = "calls.jsonl";
 /// What the private deployment's numbers are sealed with.
 const MASTER: &str = "6661756c74206861726e6573733a206e6f206b6579206f662061206c69766520666c656574";
 
@@ -82,6 +84,12 @@ impl Site {
         let context = Context { stop: stop.clone(), tasks: tasks.clone(), clock: Clock::system() };
         let folder = folder.join(plan.name);
         std::fs::create_dir_all(&folder).context("the report's folder")?;
+        // Its log is added to, and the audit would read of an earlier run.
+        if let Err(error) = std::fs::remove_file(folder.join(SIMULATOR_LOG))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error).context("the simulator's log of an earlier run");
+        }
         std::fs::write(
             folder.join("people.toml"),
             format!("{}{}", script(plan.people, plan.pace), plan.phones),
@@ -296,7 +304,7 @@ async fn start_simulator(
     let environment = [
         ("FLEET_SIMULATOR__LISTEN", "127.0.0.1:0".to_owned()),
         ("FLEET_SIMULATOR__PEOPLE", folder.join("people.toml").display().to_string()),
-        ("FLEET_SIMULATOR__LOG", folder.join("calls.jsonl").display().to_string()),
+        ("FLEET_SIMULATOR__LOG", folder.join(SIMULATOR_LOG).display().to_string()),
         ("FLEET_SIMULATOR__SPEED", plan.speed.to_string()),
         ("FLEET_SIMULATOR__APP_URL", front_url.to_owned()),
         ("FLEET_SIMULATOR__DEVICE_SWARM", "1000000".into()),

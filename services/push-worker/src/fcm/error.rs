@@ -65,12 +65,12 @@ pub(crate) enum FcmError {
     },
 }
 
-/// What may help against an error at once, without the risk of a second prompt.
+/// What may help against an error at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
     /// Nothing.
     None,
-    /// The same again, after this pause at least: nothing was delivered.
+    /// The same again, after this pause at least.
     TryAgain {
         /// The pause that FCM asked for.
         after: Duration,
@@ -88,9 +88,11 @@ const QUOTA_PAUSE: Duration = Duration::from_mins(1);
 const MOMENT_MS: u128 = 1_000;
 
 impl FcmError {
-    /// What is worth trying at once, for one push to one device: only where it was surely not delivered.
-    pub(crate) const fn remedy(self) -> Remedy {
+    /// What is worth trying at once, for one push to one device. A prompt only where it was surely not delivered; a withdrawal
+    /// that comes twice disturbs nobody.
+    pub(crate) const fn remedy(self, is_prompt: bool) -> Remedy {
         match self {
+            Self::Unclear { http_status: None } if !is_prompt => Remedy::TryAgain { after: Duration::ZERO },
             Self::NotConnected => Remedy::TryAgain { after: Duration::ZERO },
             Self::QuotaExceeded { after: Some(after) } if after.as_millis() <= MOMENT_MS => {
                 Remedy::TryAgain { after }

@@ -1,4 +1,4 @@
-//! `Fcm`: sends one push to one device, and tries once more what was surely not delivered.
+//! `Fcm`: sends one push to one device, and tries once more what was surely not delivered, or may be so twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Fcm {
     /// Sends the push to the device with this token. `Ok` means that FCM took it, not that it arrived.
     ///
     /// It is tried once more where there was no connection or FCM asked for a short pause, and once more with a new access
-    /// token where the old one was refused. What may have been delivered is never tried again here.
+    /// token where the old one was refused. A prompt that may have been delivered is never tried again here.
     pub(crate) async fn send(&self, push: &Push, token: &PushToken) -> Result<(), FcmError> {
         let now = self.inner.clock.now();
         let give_up = Instant::now() + self.inner.send_timeout.min(push.answer_by().since(now));
@@ -83,7 +83,7 @@ impl Fcm {
         let (mut may_try, mut may_renew) = (true, true);
         loop {
             let Err(error) = self.post(push, token, &access, give_up).await else { return Ok(()) };
-            match error.remedy() {
+            match error.remedy(push.is_prompt()) {
                 Remedy::RenewAccess if may_renew => {
                     may_renew = false;
                     let Some(renewed) = self.inner.tokens.instead_of(&access, left(give_up)).await else {

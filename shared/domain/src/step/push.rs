@@ -171,6 +171,10 @@ pub(super) fn failed(
     if round < attempt.rounds {
         return Err(Refused::Unchanged);
     }
+    // The first one's sender has died, and nobody knows whom it reached.
+    if attempt.rounds > 1 && attempt.resend.is_none() && !attempt.resend_asked {
+        attempt.devices = u8::MAX;
+    }
     attempt.provider_code = provider_code;
     if lists {
         attempt.state = AttemptState::PushFailed;

@@ -301,7 +301,7 @@ fn e6_where_the_sender_died_before_it_said_who_has_the_push_the_others_are_told_
 }
 
 #[test]
-fn e6_where_every_sender_died_the_devices_that_may_have_the_push_are_told() {
+fn e6_where_a_sender_died_and_no_other_reached_anybody_the_devices_that_may_have_the_push_are_told() {
     let push = opened(&[Channel::Push], false);
     let twice = steps(&push, &[SEND, RESEND]);
     let looked_at = {
@@ -315,7 +315,10 @@ fn e6_where_every_sender_died_the_devices_that_may_have_the_push_are_told() {
         again_after: Duration::ZERO,
         provider_code: None,
     };
-    for given_up in [play(&twice, &may_show, 3), looked_at] {
+    let refused = failed(Reason::PushUndeliverable);
+    for given_up in
+        [play(&twice, &may_show, 3), looked_at, play(&twice, &unreached(10), 3), play(&twice, &refused, 3)]
+    {
         assert_eq!(state(&given_up), AttemptState::PushFailed);
         let by_another = play(&given_up, &decided_by(other()), 26);
         assert_eq!(owed(&by_another), [Effect::Withdraw]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fleet_domain::{Channel, step};
+use fleet_domain::{Channel, DeviceId, step};
 use fleet_records::testing::Scratch;
 use fleet_records::{Committed, ErrorClass, Lane, Settings, Stored};
 use fleet_settings::ExposeSecret;
@@ -104,10 +104,36 @@ async fn without_postgresql_the_start_succeeds_and_everything_begins_when_it_com
     process.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_that_give_up_cost_no_connections() {
+    let scratch = Scratch::new().await;
+    let proxy = DeafProxy::start(scratch.settings()).await;
+    let settings = Settings { pool_size: 6, ..proxy.settings(scratch.settings()) };
+    let process = Process::with(settings).await;
+    let unknown = DeviceId::parse("00000000-0000-8000-8000-000000000001").unwrap();
+    assert_eq!(process.records.untested_device(unknown).await.unwrap(), None);
+
+    let slow = scratch.hold("LOCK TABLE untested_devices IN ACCESS EXCLUSIVE MODE").await;
+    for _ in 0..50 {
+        let read = process.records.untested_device(unknown);
+        let given_up = tokio::time::timeout(Duration::from_millis(20), read).await;
+        assert!(given_up.is_err(), "{given_up:?}");
+    }
+    slow.commit().await;
+    let begun = Instant::now();
+    while process.records.untested_device(unknown).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    let (durable, relaxed) = (6, 2);
+    assert!(proxy.opened() <= durable + relaxed, "{} connections were opened", proxy.opened());
+    process.stop().await;
+}
+
 /// A proxy before PostgreSQL that can refuse connections, and lose the answer to a statement.
 pub(crate) struct DeafProxy {
     port: u16,
     state: Arc<watch::Sender<Trouble>>,
+    opened: Arc<AtomicU32>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -129,14 +155,17 @@ impl DeafProxy {
         let own_port = listener.local_addr().unwrap().port();
         let state = Arc::new(watch::Sender::new(Trouble::default()));
         let shared = state.clone();
+        let opened = Arc::new(AtomicU32::new(0));
+        let counted = opened.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 if !shared.borrow().refuse {
                     tokio::spawn(relay(client, port, shared.clone()));
                 }
             }
         });
-        Self { port: own_port, state, task }
+        Self { port: own_port, state, opened, task }
     }
 
     pub(crate) fn settings(&self, settings: &Settings) -> Settings {
@@ -148,6 +177,11 @@ impl DeafProxy {
 
     pub(crate) fn refuse(&self, refuse: bool) {
         self.state.send_modify(|trouble| trouble.refuse = refuse);
+    }
+
+    /// How many connections it was asked for.
+    pub(crate) fn opened(&self) -> u32 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// The first statement with this text is executed, but instead of its answer its connection ends.

@@ -153,7 +153,7 @@ fn p8_only_a_token_that_is_gone_is_retired_and_what_an_operator_must_mend_is_an_
         (FcmError::TooLate, Remedy::None, None, false, false),
         (unclear(502), Remedy::None, ten, false, false),
     ] {
-        assert_eq!((error.remedy(), error.again_after()), (remedy, pause), "{error}");
+        assert_eq!((error.remedy(true), error.again_after()), (remedy, pause), "{error}");
         assert_eq!((error.retires_token(), error.is_configuration_alarm()), (retires, alarm), "{error}");
         let reason = if retires { Reason::DeviceUnregistered } else { Reason::PushUndeliverable };
         assert_eq!(error.reason(), reason, "{error}");

@@ -2,7 +2,7 @@
 
 use axum::http::Version;
 use fleet_lifecycle::{Stop, Tasks};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -200,6 +200,29 @@ async fn a_connection_that_is_reset_after_sending_is_unclear_and_nothing_is_sent
     let sender = Sender::to(&url, &google.token_uri(), |_| {});
     assert_eq!(sender.send().await, Err(FcmError::Unclear { http_status: None }));
     assert!(server.try_join_next().is_none(), "it was sent again");
+}
+
+#[tokio::test]
+async fn e6_a_withdrawal_is_sent_once_more_after_a_reset_since_it_may_come_twice() {
+    let google = FakeGoogle::answering(&[]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        assert!(connection.read(&mut [0; 512]).await.unwrap() > 0);
+        drop(connection);
+        let (mut connection, _) = listener.accept().await.unwrap();
+        assert!(connection.read(&mut [0; 512]).await.unwrap() > 0);
+        let accepted = b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"name\": \"1\"}";
+        connection.write_all(accepted).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let sender = Sender::to(&url, &google.token_uri(), |_| {});
+    sender.fcm.inner.tokens.current(Duration::from_secs(30)).await.unwrap();
+    let (push, token) = (Push::withdrawal(&challenge()), PushToken::new("device-token".into()));
+    sender.fcm.send(&push, &token).await.unwrap();
+    assert!(sender.counts(r#"mfa_push_withdrawals_total{result="unclear"} 1"#));
 }
 
 #[tokio::test]
