@@ -130,7 +130,7 @@ impl Session {
         match &answers {
             Ok(_) => self.object = busy.finish(),
             Err(Fault::Data(_) | Fault::Refused(_)) if self.undone(&busy).await => {
-                self.object = busy.finish()
+                self.object = busy.finish();
             }
             Err(Fault::Data(_) | Fault::Refused(_)) => {}
             Err(Fault::Unsent(_) | Fault::Lost(_)) => busy.throw_away(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fleet_domain::{
-    ChallengeKey, Channel, Device, DeviceId, Phone, PhoneKind, PhoneRole, PushToken, User, UserId,
+    ChallengeKey, Channel, Device, DeviceId, Phone, PhoneKind, PhoneRole, PushToken, Timestamp, User, UserId,
 };
 use fleet_keys::DeviceAlg;
 use tokio_postgres::Row;
@@ -13,8 +13,9 @@ use crate::batch::{Answers, Settled, Unit};
 use crate::connection::Connections;
 use crate::enrolled::{DeviceRecord, alg_of, standing_of};
 use crate::error::{Error, Fault, UnknownCode};
-use crate::row::{Loaded, challenge_columns, key_of, lowest};
+use crate::row::{Loaded, challenge_columns, first_id_of, key_of, lowest};
 use crate::sql_time::SqlTime;
+use crate::sweep::{ID_BEFORE_DEADLINE, read_all};
 use crate::transition::Stored;
 
 pub(crate) const CHALLENGES: &str = concat!(
@@ -41,6 +42,21 @@ const DEVICES_OF: &str =
     WHERE user_id = ANY($1) AND state = 1 ORDER BY user_id, id";
 pub(crate) const DEVICES: &str = "SELECT id, user_id, alg, public_key, state FROM devices WHERE id = ANY($1)
     UNION ALL SELECT device, user_id, alg, public_key, 0::smallint FROM untested_devices WHERE device = ANY($1)";
+
+/// A user's rows are gathered by the index on the user before anything is put in order: on the way of the order, the
+/// planner would walk through everybody's.
+pub(crate) const OPEN_OF: &str = concat!(
+    "SELECT c.* FROM unnest($1::text[]) AS u(id) CROSS JOIN LATERAL (
+        WITH open AS MATERIALIZED (
+            SELECT * FROM challenges WHERE user_id = u.id AND result = 0 AND id >= $2
+        )
+        SELECT ",
+    challenge_columns!(),
+    " FROM open c WHERE c.answer_by > $3 ORDER BY c.id DESC LIMIT 200
+    ) c"
+);
+/// Users whose open challenges are read at once: there may be many of each.
+pub(crate) const OPEN_BATCH_MAX: usize = 32;
 
 /// The rows under these keys, as far as there are any; one that can't be read is an error of its own.
 pub(crate) async fn find(
@@ -84,6 +100,54 @@ impl Unit for LoadChallenges {
     }
 
     async fn settle(&self, asks: &[&ChallengeKey]) -> Result<Settled<Self>, Fault> {
+        Ok(asks.iter().map(|_| None).collect())
+    }
+}
+
+/// Loads a user's newest challenges that are open and not overdue at a time, newest first.
+pub(crate) struct LoadOpen(pub(crate) Connections);
+
+impl Unit for LoadOpen {
+    type Ask = (UserId, Timestamp);
+    type Answer = Vec<Stored>;
+    type Key = ();
+
+    fn lane(&self) -> &'static str {
+        "load_open"
+    }
+
+    fn doing(&self) -> &'static str {
+        "listing a user's open challenges"
+    }
+
+    fn key(_: &(UserId, Timestamp)) -> Option<()> {
+        None
+    }
+
+    async fn attempt(&self, asks: &[&(UserId, Timestamp)]) -> Result<Answers<Self>, Fault> {
+        let mut users: Vec<&str> = asks.iter().map(|(user, _)| user.as_str()).collect();
+        users.sort_unstable();
+        users.dedup();
+        let earliest = asks.iter().map(|(_, now)| *now).min().unwrap_or_default();
+        let lowest = first_id_of(earliest.minus(ID_BEFORE_DEADLINE));
+        let rows = self.0.read(OPEN_OF, &[&users, &lowest, &SqlTime(earliest)]).await?;
+        let mut found: HashMap<UserId, Vec<Stored>> = HashMap::new();
+        for stored in read_all(&rows) {
+            if let Some(user) = &stored.challenge.request.user {
+                found.entry(user.clone()).or_default().push(stored);
+            }
+        }
+        let answer = |(user, now): &&(UserId, Timestamp)| {
+            let open = found.get(user).into_iter().flatten();
+            let mut open: Vec<Stored> =
+                open.filter(|stored| stored.challenge.request.answer_by > *now).cloned().collect();
+            open.sort_unstable_by(|one, other| other.challenge.key.cmp(&one.challenge.key));
+            Ok(open)
+        };
+        Ok(asks.iter().map(answer).collect())
+    }
+
+    async fn settle(&self, asks: &[&(UserId, Timestamp)]) -> Result<Settled<Self>, Fault> {
         Ok(asks.iter().map(|_| None).collect())
     }
 }

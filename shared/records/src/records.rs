@@ -21,7 +21,7 @@ use crate::batch::{Lane as Batches, Limits};
 use crate::commit::{Commit, Step};
 use crate::connection::Connections;
 use crate::create::{Create, NewRow};
-use crate::load::{LoadChallenges, LoadDevices, LoadUsers};
+use crate::load::{LoadChallenges, LoadDevices, LoadOpen, LoadUsers, OPEN_BATCH_MAX};
 use crate::metrics::RecordsMetrics;
 use crate::pacing::TakeSlots;
 use crate::portals::Portals;
@@ -50,6 +50,7 @@ struct Inner {
     users: Batches<LoadUsers>,
     challenges: Batches<LoadChallenges>,
     devices: Batches<LoadDevices>,
+    open: Batches<LoadOpen>,
     creates: Batches<Create>,
     urgent: Batches<Commit>,
     bulk: Batches<Commit>,
@@ -84,6 +85,7 @@ impl Records {
         let metrics = RecordsMetrics::new(metrics);
         let connections = Connections::new(&settings, metrics.clone())?;
         let limits = Limits { batch_max: settings.batch_max, wait_max: settings.unit_timeout };
+        let few = Limits { batch_max: settings.batch_max.min(OPEN_BATCH_MAX), ..limits };
         let commit = |lane| {
             let unit = Commit { lane, connections: connections.clone(), metrics: metrics.clone() };
             Batches::start(unit, limits, metrics.clone(), context)
@@ -96,6 +98,7 @@ impl Records {
             users: Batches::start(LoadUsers(connections.clone()), limits, metrics.clone(), context),
             challenges: Batches::start(LoadChallenges(connections.clone()), limits, metrics.clone(), context),
             devices: Batches::start(LoadDevices(connections.clone()), limits, metrics.clone(), context),
+            open: Batches::start(LoadOpen(connections.clone()), few, metrics.clone(), context),
             creates: Batches::start(create, limits, metrics.clone(), context),
             urgent: commit(Lane::Urgent),
             bulk: commit(Lane::Bulk),
@@ -264,10 +267,9 @@ impl Records {
     }
 
     /// The user's challenges that are open and not overdue at `now`, newest first: the newest 200, since a portal may open
-    /// any number.
+    /// any number. Batched.
     pub async fn open_challenges_of(&self, user: &UserId, now: Timestamp) -> Result<Vec<Stored>, Error> {
-        let _place = self.beside("listing a user's open challenges").await?;
-        self.0.sweeps.open_of(user.as_str(), now).await
+        self.0.open.ask((user.clone(), now)).await
     }
 
     /// The number of a user's phone, and what is dialed after the answer. Fails where it was sealed for somebody else.

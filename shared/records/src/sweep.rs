@@ -29,11 +29,17 @@ const TOLD_BACK: Duration = Duration::from_hours(1);
 const TOLD_BEHIND: Duration = Duration::from_secs(1);
 /// The longest that a commit under way may hold the telling sweep back.
 const TOLD_BEHIND_MAX: Duration = Duration::from_mins(1);
-/// The time that one statement of the telling sweep covers at most. A fleet at its limit ends some ten thousand
-/// challenges in it, nearly all of them told: a fraction of `statement_timeout`.
-const WINDOW_MAX: Duration = Duration::from_secs(2);
+/// The time that the first statement of the telling sweep covers. A fleet at its limit ends some ten thousand challenges in
+/// it, nearly all of them told: a fraction of `statement_timeout`.
+const WINDOW_FIRST: Duration = Duration::from_secs(2);
+/// The most that one covers, where hardly anything has ended.
+const WINDOW_MAX: Duration = Duration::from_mins(1);
 /// The least that it covers, after statements were cut off.
 const WINDOW_MIN: Duration = Duration::from_millis(50);
+/// After a statement that was quicker than this, the next one covers twice as much.
+const WINDOW_QUICK: Duration = Duration::from_millis(20);
+/// After one that was slower than this, half as much.
+const WINDOW_SLOW: Duration = Duration::from_millis(200);
 /// How long one call reads window after window.
 const WINDOWS_FOR: Duration = Duration::from_millis(200);
 /// How long before its deadline a challenge's id may have been made, with a minute for clocks.
@@ -82,17 +88,6 @@ pub(crate) const UNTOLD: &str = concat!(
       ORDER BY a.at, a.id, a.portal LIMIT $5"
 );
 
-/// A user's rows are gathered by the index on the user before anything is put in order: on the way of the order, the
-/// planner would walk through everybody's.
-pub(crate) const OPEN_OF: &str = concat!(
-    "WITH c AS MATERIALIZED (
-        SELECT * FROM challenges WHERE user_id = $1 AND result = 0 AND id >= $2
-    )
-    SELECT ",
-    challenge_columns!(),
-    " FROM c WHERE c.answer_by > $3 ORDER BY c.id DESC LIMIT 200"
-);
-
 /// How far the telling sweep of one process has come.
 #[derive(Clone, Debug)]
 pub struct ToldCursor {
@@ -110,7 +105,7 @@ impl ToldCursor {
             at: now.minus(TOLD_BACK),
             id: Uuid::nil(),
             portal: String::new(),
-            window: WINDOW_MAX,
+            window: WINDOW_FIRST,
             behind: true,
         }
     }
@@ -131,14 +126,18 @@ impl ToldCursor {
         self.behind = true;
     }
 
-    /// Moves behind everything up to a time.
-    fn pass_all(&mut self, until: Timestamp, horizon: Timestamp) {
+    /// Moves behind everything up to a time, which took the statement so long.
+    fn pass_all(&mut self, until: Timestamp, horizon: Timestamp, took: Duration) {
         if until > self.at {
             // Rows at that very time have been read: the cursor stands behind the last possible one.
             (self.at, self.id, self.portal) = (until, Uuid::max(), PORTAL_LAST.to_owned());
         }
         self.behind = until < horizon;
-        self.window = (self.window * 2).min(WINDOW_MAX);
+        if took < WINDOW_QUICK {
+            self.window = (self.window * 2).min(WINDOW_MAX);
+        } else if took > WINDOW_SLOW {
+            self.window = (self.window / 2).max(WINDOW_MIN);
+        }
     }
 
     /// Tries less at once, after a statement was cut off.
@@ -265,6 +264,7 @@ impl Sweeps {
             let (after, to) = (SqlTime(cursor.at), SqlTime(until));
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&after, &to, &cursor.id, &cursor.portal, &room];
+            let asked = Instant::now();
             let rows = session.query(UNTOLD, &params).await?;
             found.extend(read_all(&rows));
             match rows.last() {
@@ -272,19 +272,12 @@ impl Sweeps {
                     cursor.pass((time_of(7)(last), last.get(0), last.get(1)));
                     return Ok(());
                 }
-                Some(_) | None => cursor.pass_all(until, horizon),
+                Some(_) | None => cursor.pass_all(until, horizon, asked.elapsed()),
             }
             if !cursor.behind || began.elapsed() >= WINDOWS_FOR {
                 return Ok(());
             }
         }
-    }
-
-    /// The newest challenges of a user that are open and not overdue, newest first.
-    pub(crate) async fn open_of(&self, user: &str, now: Timestamp) -> Result<Vec<Stored>, Error> {
-        let lowest = first_id_of(now.minus(ID_BEFORE_DEADLINE));
-        let rows = self.connections.read(OPEN_OF, &[&user, &lowest, &SqlTime(now)]).await;
-        Ok(read_all(&rows.map_err(|fault| fault.into_error("listing a user's open challenges"))?))
     }
 
     fn low_water(&self) -> MutexGuard<'_, LowWater> {
@@ -323,21 +316,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cursor_reads_a_few_seconds_at_once_and_less_after_a_statement_was_cut_off() {
+    fn the_cursor_reads_more_at_once_where_that_is_quick_and_less_where_it_is_slow_or_cut_off() {
         let now = Timestamp::from_micros(1_790_000_000_000_000);
+        let quick = Duration::from_millis(1);
         let mut cursor = ToldCursor::before(now);
         let begin = now.minus(TOLD_BACK);
-        assert_eq!(cursor.until(now), begin.plus(WINDOW_MAX));
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_FIRST));
         cursor.shrink();
-        assert_eq!(cursor.until(now), begin.plus(WINDOW_MAX / 4));
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_FIRST / 4));
         for _ in 0..10 {
             cursor.shrink();
         }
         assert_eq!(cursor.until(now), begin.plus(WINDOW_MIN));
-        cursor.pass_all(begin.plus(WINDOW_MIN), now);
-        assert_eq!(cursor.until(now), begin.plus(WINDOW_MIN * 3), "twice as much after a success");
-        assert!(cursor.is_behind());
-        cursor.pass_all(now, now);
+        cursor.pass_all(begin.plus(WINDOW_MIN), now, quick);
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_MIN * 3), "twice as much");
+        cursor.pass_all(begin, now, WINDOW_QUICK);
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_MIN * 3), "as much");
+        cursor.pass_all(begin, now, WINDOW_SLOW * 2);
+        assert_eq!(cursor.until(now), begin.plus(WINDOW_MIN * 2), "half as much");
+        let mut statements = 0;
+        let mut cursor = ToldCursor::before(now);
+        while cursor.is_behind() {
+            cursor.pass_all(cursor.until(now), now, quick);
+            statements += 1;
+        }
+        assert_eq!(statements, 64, "for an hour in which nothing ended");
+        let mut cursor = ToldCursor::before(now);
+        cursor.pass_all(now, now, quick);
         assert!(!cursor.is_behind());
         assert_eq!(cursor.until(now), now, "never beyond the horizon");
     }

@@ -126,7 +126,7 @@ const HOT: [(&str, &str, &str); 12] = [
     ("overdue", sweep::OVERDUE, "?, ?, first_id_of(fleet_now()), 100"),
     ("due", sweep::DUE, "?, 100, ?, ?"),
     ("untold", sweep::UNTOLD, "fleet_now(), fleet_now(), ?, ?, 100"),
-    ("open_of", sweep::OPEN_OF, "?, first_id_of(fleet_now()), ?"),
+    ("open_of", load::OPEN_OF, "?, first_id_of(fleet_now()), ?"),
     ("retelling", retelling::PAGE, "fleet_now(), ?, ?, first_id_of(fleet_now()), 500"),
 ];
 

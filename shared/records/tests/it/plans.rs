@@ -33,7 +33,7 @@ async fn on_empty_partitions_every_hot_statement_goes_through_the_right_index_ro
         ("overdue", vec!["answer_by_idx", "Index Cond: ((answer_by > $1)"]),
         ("due", vec!["calls_check_at", "calls_attempt"]),
         ("untold", vec!["_at_idx1", "_pkey", "Index Cond: ((id = a"]),
-        ("open_of", vec!["user_id_idx", "Index Cond: (user_id = $1)"]),
+        ("open_of", vec!["user_id_idx", "Index Cond: (user_id = $0)"]),
         ("retelling", vec!["answer_by_idx", "Index Cond: ((answer_by >= $1)"]),
     ];
     for ((name, plan), (expected_name, parts)) in scratch.plans().await.into_iter().zip(expected) {
