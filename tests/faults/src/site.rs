@@ -83,13 +83,7 @@ impl Site {
         let tasks = Tasks::new(stop.clone());
         let context = Context { stop: stop.clone(), tasks: tasks.clone(), clock: Clock::system() };
         let folder = folder.join(plan.name);
-        std::fs::create_dir_all(&folder).context("the report's folder")?;
-        // Its log is added to, and the audit would read of an earlier run.
-        if let Err(error) = std::fs::remove_file(folder.join(SIMULATOR_LOG))
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(error).context("the simulator's log of an earlier run");
-        }
+        make_way(&folder)?;
         std::fs::write(
             folder.join("people.toml"),
             format!("{}{}", script(plan.people, plan.pace), plan.phones),
@@ -289,6 +283,17 @@ async fn register(records: &Records, plan: Plan<'_>) -> anyhow::Result<Portal> {
     let users = plan.people.iter().map(Person::enrolled).collect::<anyhow::Result<Vec<_>>>()?;
     records.put_users(&users).await?;
     Ok(portal)
+}
+
+/// Makes the folder. The simulator adds to its log: of an earlier run, the audit would read it too.
+fn make_way(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).context("the report's folder")?;
+    match std::fs::remove_file(folder.join(SIMULATOR_LOG)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("the simulator's log of an earlier run")
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fleet_faults::report::Scenario;
 use fleet_lifecycle::CrashPoint;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::kills::count_deaths;
 use super::{Progress, Stage, conclude, stop_all};
@@ -26,6 +27,8 @@ struct Size {
     rate: f64,
     /// How many sendings are around their request in one process at the most, and die with it.
     in_one_process: u64,
+    /// When, after the load has begun, other programs take the processors.
+    busy_after: Option<Duration>,
     goal: Goal,
 }
 
@@ -37,14 +40,22 @@ const LONG: Size = Size {
     pushes: 5_000,
     rate: 100.0,
     in_one_process: 30,
+    // Answers come as fast as challenges by then.
+    busy_after: Some(Duration::from_secs(30)),
     goal: Goal { points: &POINTS, deaths: 5, kills: 5, kill_every: Duration::from_secs(5) },
 };
 const SHORT: Size = Size {
     pushes: 200,
     rate: 10.0,
     in_one_process: 3,
+    busy_after: None,
     goal: Goal { points: &POINTS, deaths: 1, kills: 1, kill_every: Duration::from_secs(5) },
 };
+
+/// How long other programs take the processors: longer than any statement or request may take.
+const BUSY: Duration = Duration::from_secs(10);
+/// As many threads as that, for each processor.
+const BUSY_THREADS: usize = 2;
 
 /// Challenges before those that count for the rate.
 const WARM: usize = 10;
@@ -90,7 +101,9 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Scenario> {
     let asking = async {
         // These wait for the queues to be declared: what came behind them would be answered all at once.
         let mut seen = load(WARM).run(&site, &people, &going, || true).await;
-        seen.extend(load(scale.pushes).run(&site, &people, &going, || true).await);
+        let all = load(scale.pushes);
+        let (rest, ()) = tokio::join!(all.run(&site, &people, &going, || true), busy(scale.busy_after));
+        seen.extend(rest);
         over.store(true, Ordering::Relaxed);
         seen
     };
@@ -107,6 +120,21 @@ pub(crate) async fn run(stage: &Stage) -> anyhow::Result<Scenario> {
     scenario.done = told(scale, &figures, findings.not_as_decided);
     site.close().await;
     Ok(scenario)
+}
+
+/// Other programs take the processors for a while. A fleet that is slow then must not stay so.
+async fn busy(after: Option<Duration>) {
+    let Some(after) = after else { return };
+    sleep(after).await;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let until = Instant::now() + BUSY;
+    for _ in 0..processors * BUSY_THREADS {
+        std::thread::spawn(move || {
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+        });
+    }
 }
 
 /// One request in eight fails: half of those whose answer says nothing certain have been delivered, some condemn the token, some
@@ -134,11 +162,14 @@ fn rules(seed: u64) -> Value {
 fn told(scale: &Size, figures: &Figures, not_as_decided: u64) -> String {
     format!(
         "{} pushes at {} per second to people with two devices each, of which both answer after {} s, while FCM fails at one \
-         request in eight in each of thirteen ways, before or after it has delivered, resets a connection now and then, and \
-         workers die around their requests. Each device must be pushed to; no more than twice for a challenge, and once more \
+         request in eight in each of thirteen ways, before or after it has delivered, resets a connection now and then, \
+         workers die around their requests{}. Each device must be pushed to; no more than twice for a challenge, and once more \
          where the first push may have been lost; whoever was asked decides; one device wins, and the others are told; and a \
          token is retired where FCM says that it is gone, and for nothing else. {figures}. {not_as_decided} challenges ended \
          otherwise than their person decided.",
-        scale.pushes, scale.rate, PACE.answer_s,
+        scale.pushes,
+        scale.rate,
+        PACE.answer_s,
+        scale.busy_after.map_or("", |_| ", and other programs take the processors for ten seconds"),
     )
 }
