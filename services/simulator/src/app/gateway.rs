@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method, RequestBuilder};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::cast::{Address, Decision, Denial, Device, Verification};
@@ -19,6 +20,9 @@ use crate::world::World;
 /// How often an app asks again while the gateway can't be reached, and the first wait, in real time.
 const TRIES: u32 = 7;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// How many requests of phones are under way at once. Real phones have processors of their own: thousands that answer together
+/// must not hold up the push service, which is in this process too.
+static AT_ONCE: Semaphore = Semaphore::const_new(256);
 
 /// The way to the gateways.
 pub(super) struct Way(Client);
@@ -200,6 +204,8 @@ async fn until_answered(request: impl Fn() -> Option<RequestBuilder>) -> Option<
 }
 
 async fn once(request: RequestBuilder) -> Option<Reply> {
+    // Nobody closes the semaphore.
+    let _turn = AT_ONCE.acquire().await.ok();
     let answer = request.send().await.ok()?;
     let status = answer.status().as_u16();
     let body = answer.bytes().await.ok()?.to_vec();
