@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use fleet_contracts::Outcome;
@@ -83,8 +84,14 @@ fn context() -> Context {
     Context { stop: stop.clone(), tasks: Tasks::new(stop), clock: Clock::system() }
 }
 
+/// A port below those that the system gives to outgoing connections: one of them may take any of its own before it is listened at.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let first = std::process::id() % 10_000;
+    let mut ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
+        .map(|next| 20_000 + u16::try_from((first + u32::from(next)) % 10_000).unwrap());
+    ports.find(is_free).unwrap()
 }
 
 impl World {

@@ -22,6 +22,8 @@ use crate::process::{Death, Process};
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(50);
+/// How long what is stored may take to agree with itself.
+const READS_AGREE: Duration = Duration::from_secs(2);
 
 /// A kind of change and the point at which a process dies.
 #[derive(Clone, Copy, Debug)]
@@ -131,13 +133,7 @@ impl Cell {
         judged.hold(judged.died, format_args!("a process ended otherwise than at the point: {status}"));
         judged.kills += 1;
         if self.change != Change::Recovery {
-            let stored = load(ground, id).await?;
-            let is_done = stored.is_some_and(|stored| stored.result() == EnrollmentResult::Done);
-            let is_stored = self.is_stored(ground).await.map_err(|error| error.to_string());
-            judged.hold(
-                is_stored == Ok(is_done),
-                format_args!("at the death, done was {is_done} and stored {is_stored:?}"),
-            );
+            self.hold_whole(ground, id, judged).await?;
         }
         *dying = if self.point == CrashPoint::TestEnded {
             ground.start_others(None)?
@@ -145,6 +141,26 @@ impl Cell {
             ground.start_worker(None)?
         };
         Ok(())
+    }
+
+    /// The change is stored whole or not at all. It is read twice, and another process may store it between the two; what is
+    /// stored by half stays so.
+    async fn hold_whole(self, ground: &Ground<'_>, id: RequestId, judged: &mut Judged) -> anyhow::Result<()> {
+        let until = Instant::now() + READS_AGREE;
+        loop {
+            let stored = load(ground, id).await?;
+            let is_done = stored.is_some_and(|stored| stored.result() == EnrollmentResult::Done);
+            let is_stored = self.is_stored(ground).await.map_err(|error| error.to_string());
+            let is_whole = is_stored == Ok(is_done);
+            if is_whole || Instant::now() > until {
+                judged.hold(
+                    is_whole,
+                    format_args!("at the death, done was {is_done} and stored {is_stored:?}"),
+                );
+                return Ok(());
+            }
+            sleep(AGAIN).await;
+        }
     }
 
     /// The portal's part: answers questions when they are asked, and waits for the end.
