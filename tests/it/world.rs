@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use fleet_contracts::Outcome;
@@ -84,16 +83,6 @@ fn context() -> Context {
     Context { stop: stop.clone(), tasks: Tasks::new(stop), clock: Clock::system() }
 }
 
-/// A port below those that the system gives to outgoing connections: one of them may take any of its own before it is listened at.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let first = std::process::id() % 10_000;
-    let mut ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
-        .map(|next| 20_000 + u16::try_from((first + u32::from(next)) % 10_000).unwrap());
-    ports.find(is_free).unwrap()
-}
-
 impl World {
     /// People and devices are the simulator's `people` file; users are stored from the same names.
     pub(crate) async fn new(people: &str) -> Self {
@@ -105,7 +94,7 @@ impl World {
         std::fs::create_dir_all(&folder).unwrap();
         let people_file = folder.join("people.toml");
         std::fs::write(&people_file, people).unwrap();
-        let (gateway, context) = (format!("127.0.0.1:{}", free_port()), context());
+        let (gateway, context) = (format!("127.0.0.1:{}", fleet_testkit::free_port()), context());
         let gateway_url = format!("http://{gateway}");
         let simulator_url = start_simulator(&context, &folder, &gateway_url).await;
         let credentials = folder.join("fcm.json");

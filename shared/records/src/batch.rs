@@ -5,6 +5,7 @@
 //! how failures are settled is the same for all of them and stands in `run`.
 
 use std::collections::HashSet;
+use std::future::ready;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +43,10 @@ pub(crate) trait Unit: Send + Sync + 'static {
     /// Runs the batch: one answer per job, in order.
     fn attempt(&self, asks: &[&Self::Ask]) -> impl Future<Output = Result<Answers<Self>, Fault>> + Send;
 
-    /// After the answer of a batch was lost: what has become of each job; `None` where nothing has.
-    fn settle(&self, asks: &[&Self::Ask]) -> impl Future<Output = Result<Settled<Self>, Fault>> + Send;
+    /// After the answer of a batch was lost: what has become of each job; `None` where nothing has, as of all that only read.
+    fn settle(&self, asks: &[&Self::Ask]) -> impl Future<Output = Result<Settled<Self>, Fault>> + Send {
+        ready(Ok(asks.iter().map(|_| None).collect()))
+    }
 }
 
 /// One answer per job.

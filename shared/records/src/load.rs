@@ -9,7 +9,7 @@ use fleet_keys::DeviceAlg;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::batch::{Answers, Settled, Unit};
+use crate::batch::{Answers, Unit};
 use crate::connection::Connections;
 use crate::enrolled::{DeviceRecord, alg_of, standing_of};
 use crate::error::{Error, Fault, UnknownCode};
@@ -98,10 +98,6 @@ impl Unit for LoadChallenges {
         };
         Ok(asks.iter().map(answer).collect())
     }
-
-    async fn settle(&self, asks: &[&ChallengeKey]) -> Result<Settled<Self>, Fault> {
-        Ok(asks.iter().map(|_| None).collect())
-    }
 }
 
 /// Loads a user's newest challenges that are open and not overdue at a time, newest first.
@@ -145,10 +141,6 @@ impl Unit for LoadOpen {
             Ok(open)
         };
         Ok(asks.iter().map(answer).collect())
-    }
-
-    async fn settle(&self, asks: &[&(UserId, Timestamp)]) -> Result<Settled<Self>, Fault> {
-        Ok(asks.iter().map(|_| None).collect())
     }
 }
 
@@ -204,10 +196,6 @@ impl Unit for LoadUsers {
             });
         }
         Ok(asks.iter().map(|id| found.get(id.as_str()).cloned().transpose()).collect())
-    }
-
-    async fn settle(&self, asks: &[&UserId]) -> Result<Settled<Self>, Fault> {
-        Ok(asks.iter().map(|_| None).collect())
     }
 }
 
@@ -292,10 +280,6 @@ impl Unit for LoadDevices {
         let found: HashMap<Uuid, Result<DeviceRecord, Error>> =
             rows.iter().map(|row| (row.get(0), device_of(row))).collect();
         Ok(asks.iter().map(|id| found.get(&id.uuid()).cloned().transpose()).collect())
-    }
-
-    async fn settle(&self, asks: &[&DeviceId]) -> Result<Settled<Self>, Fault> {
-        Ok(asks.iter().map(|_| None).collect())
     }
 }
 

@@ -1,6 +1,5 @@
 //! A help desk: the services that carry out changes of enrollments, and the program as a portal that may ask for all of them.
 
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use fleet_domain::{
@@ -124,7 +123,7 @@ impl Desk {
 }
 
 fn settings(environment: &[(&str, &str)]) -> Settings {
-    let gateway = format!("127.0.0.1:{}", free_port());
+    let gateway = format!("127.0.0.1:{}", fleet_testkit::free_port());
     let gateway_url = format!("http://{gateway}");
     let service_account = include_str!("../../../push-worker/tests/fixtures/service_account.json")
         .replace("https://", "http://127.0.0.1:9/");
@@ -155,16 +154,6 @@ fn settings(environment: &[(&str, &str)]) -> Settings {
     }
     let owned = environment.iter().chain(&own).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::load_from(&defaults, None, owned).unwrap()
-}
-
-/// A port below those that the system gives to outgoing connections: one of them may take any of its own before it is listened at.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let first = std::process::id() % 10_000;
-    let mut ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
-        .map(|next| 20_000 + u16::try_from((first + u32::from(next)) % 10_000).unwrap());
-    ports.find(is_free).unwrap()
 }
 
 /// Of an operators' portal that may ask for everything, by whichever channel.

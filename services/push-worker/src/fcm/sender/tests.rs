@@ -3,7 +3,7 @@
 use axum::http::Version;
 use fleet_lifecycle::{Stop, Tasks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -184,16 +184,26 @@ async fn an_answer_that_never_comes_is_unclear_and_nothing_is_sent_again() {
     assert_eq!(google.asked().len(), 1);
 }
 
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// The next connection, once a request has come over it.
+async fn asked(listener: &TcpListener) -> TcpStream {
+    let (mut connection, _) = listener.accept().await.unwrap();
+    assert!(connection.read(&mut [0; 512]).await.unwrap() > 0);
+    connection
+}
+
 #[tokio::test]
 async fn a_connection_that_is_reset_after_sending_is_unclear_and_nothing_is_sent_again() {
     let google = FakeGoogle::answering(&[]).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, url) = listener().await;
     let mut server = JoinSet::new();
     server.spawn(async move {
-        let (mut connection, _) = listener.accept().await.unwrap();
-        assert!(connection.read(&mut [0; 512]).await.unwrap() > 0);
-        drop(connection);
+        drop(asked(&listener).await);
         listener.accept().await.unwrap();
         panic!("it was sent again");
     });
@@ -205,15 +215,11 @@ async fn a_connection_that_is_reset_after_sending_is_unclear_and_nothing_is_sent
 #[tokio::test]
 async fn e6_a_withdrawal_is_sent_once_more_after_a_reset_since_it_may_come_twice() {
     let google = FakeGoogle::answering(&[]).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, url) = listener().await;
     let mut server = JoinSet::new();
     server.spawn(async move {
-        let (mut connection, _) = listener.accept().await.unwrap();
-        assert!(connection.read(&mut [0; 512]).await.unwrap() > 0);
-        drop(connection);
-        let (mut connection, _) = listener.accept().await.unwrap();
-        assert!(connection.read(&mut [0; 512]).await.unwrap() > 0);
+        drop(asked(&listener).await);
+        let mut connection = asked(&listener).await;
         let accepted = b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"name\": \"1\"}";
         connection.write_all(accepted).await.unwrap();
         std::future::pending::<()>().await;
