@@ -237,20 +237,34 @@ async fn r3_without_redis_a_code_approves_and_the_portal_hears_of_it_when_redis_
     assert!(fleet.stop().await);
 }
 
-/// The state and the message that a worker leaves behind that dies between the try and the finding.
+/// The states and the message that a worker leaves behind that dies between the try and the finding: before it has taken the
+/// code, and after.
 #[tokio::test(flavor = "multi_thread")]
 async fn r3_a_code_whose_worker_died_is_judged_by_the_next_one_under_the_same_try() {
     let world = world("").await;
     at_the_start_of_a_step(&world).await;
-    let (tess, secret) = typist(&world, "tess").await;
     let fleet = world.start(&ALL).await;
-    let id = awaited(&world, &tess).await;
-    let right = code(&fleet, &secret, 0);
+    goes_on(&world, &fleet, ("tess", false)).await;
+    goes_on(&world, &fleet, ("tom", true)).await;
+    assert!(fleet.stop().await);
+}
+
+async fn goes_on(world: &World, fleet: &Running, (name, is_taken): (&str, bool)) {
+    let (user, secret) = typist(world, name).await;
+    let id = awaited(world, &user).await;
+    let right = code(fleet, &secret, 0);
     let key = ChallengeKey { id, portal: PortalName::parse(PORTAL).unwrap() };
     let parts = [PORTAL.as_bytes(), id.as_bytes().as_slice(), b"a code", right.reveal().as_bytes()];
-    let taken = Event::CodeEntered { attempt: 1, id: world.keys().keyed_hash("code_try", &parts) };
-    fleet.assembly.engine.apply(Apply::urgent(&key, Actor::Person), |_| taken.clone()).await.unwrap();
+    let this_try = world.keys().keyed_hash("code_try", &parts);
+    let entered = Event::CodeEntered { attempt: 1, id: this_try };
+    fleet.assembly.engine.apply(Apply::urgent(&key, Actor::Person), |_| entered.clone()).await.unwrap();
     assert_eq!(world.stored(id).await.unwrap().live.tries, 1);
+    if is_taken {
+        let device = world.records.user(&user).await.unwrap().unwrap().devices[0].id;
+        assert!(world.records.take_code((device, now(fleet) / 30), &this_try).await.unwrap());
+        // Too late for the code, if it had not been taken.
+        world.shift_clock(62).await;
+    }
 
     let namespace = world.environment.iter().find(|(name, _)| name == "FLEET_BROKER__NAMESPACE").unwrap();
     let mut broker = Attacker::connect(&fleet_testkit::amqp_url()).await.unwrap();
@@ -268,10 +282,10 @@ async fn r3_a_code_whose_worker_died_is_judged_by_the_next_one_under_the_same_tr
     let tries = &ended.live.attempts[0].codes.as_ref().unwrap().tries;
     assert_eq!((tries.len(), ended.live.tries), (1, 0), "no second try was taken");
     // Delivered once more after all, it changes nothing.
+    let late = count(fleet, "late");
     broker.publish(&exchange, &message).await.unwrap();
-    until("it is done", || async { count(&fleet, "late") == 1 }).await;
+    until("it is done", || async { count(fleet, "late") == late + 1 }).await;
     assert_eq!(world.stored(id).await, Some(ended));
-    assert!(fleet.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

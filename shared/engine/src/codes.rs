@@ -10,9 +10,8 @@ use fleet_domain::{
     AHEAD_ID, Attempt, Challenge, ChallengeKey, CodeVerdict, DeviceId, Event, Factor, NotOpened, Refusal,
     Step, UserId, owed,
 };
-use fleet_keys::TotpSecret;
 use fleet_lifecycle::{CrashPoint, crash_point};
-use fleet_records::{Actor, GuessLimit, Stored};
+use fleet_records::{Actor, CodeDevice, GuessLimit, Stored};
 
 use crate::accept::unexpected;
 use crate::{Applied, Apply, Engine, Error, Hands};
@@ -116,7 +115,8 @@ impl Engine {
             return Ok(stored);
         };
         crash_point(CrashPoint::CodeTried);
-        let found = self.compare_code(&stored.challenge, attempt, code).await?;
+        let found = self.compare_code(&stored.challenge, attempt, (&id, code)).await?;
+        crash_point(CrashPoint::CodeCompared);
         self.inner.metrics.code(found.word());
         let judged = Event::CodeJudged { attempt: attempt.number, id, verdict: found.verdict() };
         let user = stored.challenge.request.user.clone();
@@ -146,12 +146,17 @@ impl Engine {
         &self,
         challenge: &Challenge,
         attempt: &Attempt,
-        code: &OneTimeCode,
+        (by, code): (&[u8; 16], &OneTimeCode),
     ) -> Result<Found, Error> {
         let Some(user) = &challenge.request.user else { return Ok(Found::NoDevice) };
         let devices = self.devices_with_codes(user, challenge.current_step()).await?;
         if devices.is_empty() {
             return Ok(Found::NoDevice);
+        }
+        let took = |device: &&CodeDevice| device.taken_by.as_deref() == Some(by);
+        if let Some(device) = devices.iter().find(took) {
+            // A process has died since, and the code may be too old by now.
+            return Ok(Found::Right(device.id));
         }
         let is_counted = attempt.codes.as_ref().is_some_and(|codes| codes.counted);
         if !is_counted && !self.records().count_guess(user, Factor::Totp, self.code_limit()).await? {
@@ -159,28 +164,24 @@ impl Engine {
         }
         let now = u64::try_from(self.now().as_secs()).unwrap_or(0);
         let mut found = Found::Wrong;
-        for (device, secret) in devices {
+        for CodeDevice { id, secret, .. } in devices {
             let Some(step) = secret.matching_step(code.reveal(), now) else { continue };
-            if self.records().take_totp_step(device, step).await? {
-                return Ok(Found::Right(device));
+            if self.records().take_code((id, step), by).await? {
+                return Ok(Found::Right(id));
             }
             found = Found::Replayed;
         }
         Ok(found)
     }
 
-    /// The secrets of the devices that the step is open to.
-    async fn devices_with_codes(
-        &self,
-        user: &UserId,
-        step: Option<&Step>,
-    ) -> Result<Vec<(DeviceId, TotpSecret)>, Error> {
+    /// The devices with codes that the step is open to.
+    async fn devices_with_codes(&self, user: &UserId, step: Option<&Step>) -> Result<Vec<CodeDevice>, Error> {
         let only = match step {
             Some(Step::Totp { device, .. }) => *device,
             Some(Step::Voice { .. } | Step::Push { .. }) | None => return Ok(Vec::new()),
         };
-        let mut devices = self.records().totp_secrets(user).await?;
-        devices.retain(|(device, _)| only.is_none_or(|only| only == *device));
+        let mut devices = self.records().code_devices(user).await?;
+        devices.retain(|device| only.is_none_or(|only| only == device.id));
         Ok(devices)
     }
 

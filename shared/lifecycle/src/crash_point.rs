@@ -32,6 +32,8 @@ pub enum CrashPoint {
     Draining,
     /// The try of a one-time code is stored; what the code is is not.
     CodeTried,
+    /// The code was compared, and taken where it was right; that is not stored.
+    CodeCompared,
     /// A message about an enrollment was delivered; nothing of it is stored.
     EnrollmentDelivered,
     /// The request is stored; neither its test nor its change has begun.
@@ -51,8 +53,8 @@ pub enum CrashPoint {
 }
 
 impl CrashPoint {
-    /// Those of a challenge, in the order of its life; last the one that only a code comes to.
-    pub const OF_CHALLENGES: [Self; 13] = [
+    /// Those of a challenge, in the order of its life; last those that only a code comes to.
+    pub const OF_CHALLENGES: [Self; 14] = [
         Self::Delivered,
         Self::Accepted,
         Self::Committed,
@@ -66,6 +68,7 @@ impl CrashPoint {
         Self::Swept,
         Self::Draining,
         Self::CodeTried,
+        Self::CodeCompared,
     ];
 
     /// Those of a request to change an enrollment, in the order of its life.
@@ -101,6 +104,7 @@ impl CrashPoint {
             Self::Swept => "c11-swept",
             Self::Draining => "c12-draining",
             Self::CodeTried => "t1-tried",
+            Self::CodeCompared => "t2-compared",
             Self::EnrollmentDelivered => "e1-delivered",
             Self::EnrollmentOpened => "e2-opened",
             Self::TestBegun => "e3-test-begun",

@@ -1,4 +1,4 @@
-//! Connections: how they are opened and set up, and one unit of work on one of them.
+//! Connections: how they are set up, and one unit of work on one of them.
 //!
 //! PostgreSQL goes on with a statement whose client has given up, and the next user of the connection would wait behind it.
 //! So a connection on which something was left under way comes back to its pool only when PostgreSQL is done with it, and
@@ -8,31 +8,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ConfigConnectImpl, Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
-};
+use deadpool_postgres::{ConfigConnectImpl, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use fleet_settings::NotAllowed;
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::try_join_all;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Config, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::Settings;
 use crate::error::Fault;
 use crate::metrics::RecordsMetrics;
+use crate::opening::Openings;
 
 /// The name under which the fleet's sessions are shown in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "mfa-fleet";
 /// Connections for what may be lost when PostgreSQL crashes: marks, and the low-water mark.
 const RELAXED_POOL_SIZE: usize = 2;
-
-/// How many connections of one pool are opened at once: each costs PostgreSQL a process and some milliseconds of cryptography.
-const OPENINGS: usize = 4;
 
 /// The parameters of one statement.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -239,48 +233,22 @@ pub(crate) fn pool(settings: &Settings, size: usize, options: &str) -> Result<Po
     let config = config(settings, options)?;
     // `Verified` costs a round trip for each use; a dead connection is noticed by its first statement.
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let patience = settings.connect_timeout * 2;
     let manager = if config.get_ssl_mode() == SslMode::Disable {
-        Manager::from_connect(config, FewAtATime::new(ConfigConnectImpl { tls: NoTls }), recycling)
+        Manager::from_connect(config, Openings::new(ConfigConnectImpl { tls: NoTls }, patience), recycling)
     } else {
         let tls = verified_tls()?;
-        Manager::from_connect(config, FewAtATime::new(ConfigConnectImpl { tls }), recycling)
+        Manager::from_connect(config, Openings::new(ConfigConnectImpl { tls }, patience), recycling)
     };
     let pool = Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
         // Without these, a pool waits for ever.
         .wait_timeout(Some(settings.unit_timeout))
-        .create_timeout(Some(settings.connect_timeout * 2))
+        .create_timeout(Some(patience))
         .recycle_timeout(Some(Duration::from_millis(500)))
         .build();
     pool.map_err(|_| NotAllowed::new("records.pool_size", "6 to 200"))
-}
-
-/// Opens no more than [`OPENINGS`] connections at once. Whoever waits for one gives up after a while, and what was done to open
-/// it was in vain: if all begin at once on a busy machine, nobody may ever get one.
-struct FewAtATime<C> {
-    connect: C,
-    openings: Semaphore,
-}
-
-impl<C> FewAtATime<C> {
-    fn new(connect: C) -> Self {
-        Self { connect, openings: Semaphore::new(OPENINGS) }
-    }
-}
-
-impl<C: Connect> Connect for FewAtATime<C> {
-    fn connect(
-        &self,
-        config: &Config,
-    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
-        let config = config.clone();
-        Box::pin(async move {
-            // Nobody closes the semaphore.
-            let _turn = self.openings.acquire().await.ok();
-            self.connect.connect(&config).await
-        })
-    }
 }
 
 fn config(settings: &Settings, options: &str) -> Result<Config, NotAllowed> {

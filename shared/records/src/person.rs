@@ -141,7 +141,7 @@ pub(crate) const PARTS: [Part; 10] = [
             "totp IS NOT NULL AS has_totp",
             "totp_step",
         ],
-        kept_back: &["user_id", "public_key", "push_token", "totp"],
+        kept_back: &["user_id", "public_key", "push_token", "totp", "totp_try"],
         finish: |_, _, row| {
             word(row, "alg", |code| Some(alg_of(code)?.as_str()));
             word(row, "state", |code| Some(device_state(code.into())));

@@ -11,7 +11,7 @@ use fleet_domain::{
     Account, Challenge, ChallengeKey, DeviceId, Extension, Factor, Phone, PhoneKind, PhoneNumber, PhoneRole,
     Portal, PortalName, Timestamp, User, UserId,
 };
-use fleet_keys::{Keys, PinHash, TotpSecret};
+use fleet_keys::{Keys, PinHash};
 use fleet_lifecycle::{Clock, Context};
 use fleet_telemetry::{Metrics, Readiness};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -31,10 +31,11 @@ use crate::sweep::Sweeps;
 use crate::told::ToldMarks;
 use crate::upkeep::Upkeep;
 use crate::{
-    AuditRow, BulkUser, CarrierRate, Cause, Claimed, Committed, Created, Erasure, Error, Existing, Guess,
-    GuessLimit, Imported, Lane, Line, NewUser, Note, PacedCarrier, Person, Place, Seal, Sealed, Settings,
-    Slot, SlotAsk, Standing, Storage, Stored, ToldCursor, Transition, Verification, account, administration,
-    bulk, erasure, history, migrations, pacing, person, phones, pins, seals, standing, storage, totp,
+    AuditRow, BulkUser, CarrierRate, Cause, Claimed, CodeDevice, Committed, Created, Erasure, Error,
+    Existing, Guess, GuessLimit, Imported, Lane, Line, NewUser, Note, PacedCarrier, Person, Place, Seal,
+    Sealed, Settings, Slot, SlotAsk, Standing, Storage, Stored, ToldCursor, Transition, Verification,
+    account, administration, bulk, erasure, history, migrations, pacing, person, phones, pins, seals,
+    standing, storage, totp,
 };
 
 /// The part of the connections that may be taken beside the lanes.
@@ -358,17 +359,17 @@ impl Records {
         pins::forget(&self.0.connections, user, factor).await
     }
 
-    /// The secrets of one-time codes of the user's active devices.
-    pub async fn totp_secrets(&self, user: &UserId) -> Result<Vec<(DeviceId, TotpSecret)>, Error> {
+    /// The user's active devices that have one-time codes.
+    pub async fn code_devices(&self, user: &UserId) -> Result<Vec<CodeDevice>, Error> {
         let _place = self.beside("reading secrets of one-time codes").await?;
-        totp::secrets(&self.0.connections, &self.0.keys, user).await
+        totp::devices(&self.0.connections, &self.0.keys, user).await
     }
 
-    /// Takes the device's code of this time step: of all who ask, only one gets `true`, and only if no code of this or a later
-    /// step was taken before.
-    pub async fn take_totp_step(&self, device: DeviceId, step: u64) -> Result<bool, Error> {
+    /// Takes the code of a device's time step for a try: of all tries only one gets `true`, however often it asks, and only if no
+    /// code of this or a later step was taken before.
+    pub async fn take_code(&self, code: (DeviceId, u64), by: &[u8]) -> Result<bool, Error> {
         let _place = self.beside("taking a one-time code").await?;
-        totp::take(&self.0.connections, device, step).await
+        totp::take(&self.0.connections, code, by).await
     }
 
     /// Blocks a user, until somebody lifts it where no time is given. `false` where there is no such user, or this

@@ -155,8 +155,9 @@ impl Findings {
             self.not_as_decided += 1;
         }
         let is_cut_off = end.reason == Reason::HungUp && self.cut_off.contains(&seen.id);
+        let is_too_old = end.reason == Reason::TotpMismatch && seen.too_old;
         let contradicted = person.contradicts(end.reason.result(), end.reason);
-        if let Some(what) = contradicted.filter(|_| !is_cut_off) {
+        if let Some(what) = contradicted.filter(|_| !is_cut_off && !is_too_old) {
             self.violation(
                 seen.id,
                 Kind::Wrong,

@@ -224,7 +224,7 @@ fn can_come_to(services: &[Service], point: CrashPoint) -> bool {
         | CrashPoint::Acked
         | CrashPoint::Swept
         | CrashPoint::Draining => worker,
-        CrashPoint::CodeTried => services.contains(&Service::Voice),
+        CrashPoint::CodeTried | CrashPoint::CodeCompared => services.contains(&Service::Voice),
         CrashPoint::EnrollmentDelivered
         | CrashPoint::EnrollmentOpened
         | CrashPoint::TestBegun
@@ -242,6 +242,7 @@ const fn most_passes(point: CrashPoint) -> u32 {
         CrashPoint::Swept
         | CrashPoint::Draining
         | CrashPoint::CodeTried
+        | CrashPoint::CodeCompared
         | CrashPoint::EnrollmentDelivered
         | CrashPoint::EnrollmentOpened
         | CrashPoint::TestBegun

@@ -19,6 +19,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 const STEP_S: u64 = 30;
 /// A code of a day that has not come.
 const WRONG_IN: u64 = 2_880;
+/// How many steps later a code is still taken.
+const DRIFT: u64 = 1;
 
 /// What an app shows.
 #[derive(Clone, Debug)]
@@ -26,6 +28,16 @@ pub(crate) struct Codes {
     secret: TotpSecret,
     /// The latest step whose code was typed.
     typed: Arc<AtomicU64>,
+}
+
+/// What came of the typing.
+pub(crate) enum Typed {
+    /// What had to come of it, or the challenges did not live long enough to tell.
+    Kept,
+    /// A code may have been too old when it was compared.
+    TooOld,
+    /// What no portal may see.
+    Broken(String),
 }
 
 /// How the codes of a person are typed into two challenges.
@@ -61,6 +73,13 @@ impl Codes {
             sleep(AGAIN).await;
         }
     }
+
+    /// The first step after this one whose code the app shows or is about to show.
+    fn step_after(&self, step: u64) -> u64 {
+        let next = this_step().max(step + 1);
+        self.typed.store(next, Ordering::Relaxed);
+        next
+    }
 }
 
 fn this_step() -> u64 {
@@ -68,38 +87,50 @@ fn this_step() -> u64 {
 }
 
 impl Typing<'_> {
-    /// Types everything; gives what was broken, if the challenges lived long enough to tell.
-    pub(crate) async fn run(&self, codes: &Codes) -> anyhow::Result<Option<String>> {
+    /// Types everything.
+    pub(crate) async fn run(&self, codes: &Codes) -> anyhow::Result<Typed> {
         let [first, second] = self.ids;
         let is_awaited = |[one, other]: &[Outcome; 2]| {
             [one, other].iter().all(|told| told.progress == Progress::AwaitingCode)
         };
         if self.once(is_awaited).await.is_none() {
-            return Ok(None);
+            return Ok(Typed::Kept);
+        }
+        self.site.portal.enter_code(first, &codes.of(this_step() + WRONG_IN)?).await?;
+        if self.once(|both| wrong(both) == 1).await.is_none() {
+            return Ok(Typed::Kept);
         }
         let step = codes.fresh_step().await;
-        self.site.portal.enter_code(first, &codes.of(step + WRONG_IN)?).await?;
-        if self.once(|both| wrong(both) == 1).await.is_none() {
-            return Ok(None);
-        }
         let same = codes.of(step)?;
         let portal = &self.site.portal;
         let typed = tokio::join!(portal.enter_code(first, &same), portal.enter_code(second, &same));
         typed.0.and(typed.1)?;
-        let Some(both) = self.once(|both| approved(both) + wrong(both) >= 3).await else { return Ok(None) };
+        let Some(both) = self.once(|both| approved(both) + wrong(both) >= 3).await else {
+            return Ok(Typed::Kept);
+        };
         match approved(&both) {
             1 => {}
-            // A process was killed that had taken the code, and not yet said so.
-            0 => return Ok(None),
-            _ => return Ok(Some("one code was taken in two challenges".into())),
+            0 if is_too_old(step) => return Ok(Typed::TooOld),
+            0 => return Ok(Typed::Broken("a right code was taken in neither challenge".into())),
+            _ => return Ok(Typed::Broken("one code was taken in two challenges".into())),
         }
         let [one, _] = &both;
         let left = if one.result == ChallengeResult::Approved { second } else { first };
-        portal.enter_code(left, &codes.of(step + 1)?).await?;
-        let Some(both) = self.once(|both| approved(both) == 2).await else { return Ok(None) };
-        let wrong = wrong(&both);
-        Ok((wrong != 2)
-            .then(|| format!("{wrong} codes count as wrong, and two of those that were typed were")))
+        let step = codes.step_after(step);
+        portal.enter_code(left, &codes.of(step)?).await?;
+        let Some(both) =
+            self.once(|both| both.iter().all(|told| told.result != ChallengeResult::Pending)).await
+        else {
+            return Ok(Typed::Kept);
+        };
+        Ok(match (approved(&both), wrong(&both)) {
+            (2, 2) => Typed::Kept,
+            (2, wrong) => {
+                Typed::Broken(format!("{wrong} codes count as wrong, and two of those that were typed were"))
+            }
+            _ if is_too_old(step) => Typed::TooOld,
+            _ => Typed::Kept,
+        })
     }
 
     /// Both outcomes, once this holds for them.
@@ -117,6 +148,11 @@ impl Typing<'_> {
         }
         None
     }
+}
+
+/// Whether the code of this step may have been compared when it did not count any more.
+fn is_too_old(step: u64) -> bool {
+    this_step() > step + DRIFT
 }
 
 fn approved(both: &[Outcome; 2]) -> u32 {

@@ -9,7 +9,7 @@ use fleet_domain::ChallengeId;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::codes::Typing;
+use crate::codes::{Typed, Typing};
 use crate::people::Person;
 use crate::site::Site;
 
@@ -45,6 +45,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Option<Outcome>,
     /// What its portal saw that no portal may see.
     pub(crate) broken: Option<String>,
+    /// Whether a right code that was typed may have been compared too late.
+    pub(crate) too_old: bool,
 }
 
 /// What is going on, for whoever shows it or acts on it.
@@ -112,8 +114,12 @@ impl Load {
             seen.push(self.ask(site, (index, person), start).await);
             let until = Instant::now() + self.answer_within;
             let typing = Typing { site, ids: [seen[0].id, seen[1].id], until };
-            seen[0].broken =
-                typing.run(codes).await.unwrap_or_else(|error| Some(format!("its codes: {error:#}")));
+            let typed = typing.run(codes).await;
+            match typed.unwrap_or_else(|error| Typed::Broken(format!("its codes: {error:#}"))) {
+                Typed::Kept => {}
+                Typed::TooOld => seen.iter_mut().for_each(|seen| seen.too_old = true),
+                Typed::Broken(what) => seen[0].broken = Some(what),
+            }
         }
         for seen in &mut seen {
             seen.outcome = site.portal.wait(seen.id, self.answer_within + PATIENCE).await.ok();
@@ -138,6 +144,7 @@ impl Load {
             ended: None,
             outcome: None,
             broken: None,
+            too_old: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, interval, timeout};
 
@@ -14,6 +15,8 @@ use crate::surroundings::Surroundings;
 const LOOK: Duration = Duration::from_millis(50);
 /// The longest that a drain may take.
 const LONGEST: Duration = Duration::from_mins(5);
+/// Counts the challenges that have ended, by result.
+const ENDED: &str = "mfa_challenges_ended_total";
 
 /// What is waited for.
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -35,7 +38,7 @@ impl Until {
     fn count(self, page: &Page) -> u64 {
         match self {
             Self::Dispatched => page.sum("mfa_accept_to_ringing_seconds_count", "channel=\"push\""),
-            Self::Complete => page.sum("mfa_challenges_ended_total", "result=\"approved\""),
+            Self::Complete => page.sum(ENDED, "result=\"approved\""),
         }
     }
 }
@@ -48,7 +51,10 @@ pub(crate) async fn drain(until: Until, count: u64, probe: &Probe) -> anyhow::Re
     bar.set_style(ProgressStyle::with_template("{msg:>12} {wide_bar} {pos}/{len} {per_sec}")?);
     bar.set_message(until.name());
     let before = Before::read(probe, Some(&records)).await?;
-    let curve = timeout(LONGEST, watch(until, count, (&scraper, &bar))).await??;
+    let curve = timeout(LONGEST, watch(until, count, (&scraper, &bar))).await;
+    let curve = curve.with_context(|| {
+        format!("after {LONGEST:?} {} of {count} challenges were {}", bar.position(), until.name())
+    })??;
     bar.finish_and_clear();
     let seconds = curve.last().map_or(0.0, |(at, _)| *at);
     let first = curve.first().map_or(0, |(_, done)| *done);
@@ -80,5 +86,11 @@ async fn watch(
         if done >= count {
             return Ok(curve);
         }
+        let ended = page.sum(ENDED, "");
+        ensure!(
+            ended < count,
+            "all {count} challenges have ended, and only {done} of them were {}: the fleet's log says why",
+            until.name()
+        );
     }
 }

@@ -129,7 +129,31 @@ async fn callers_that_give_up_cost_no_connections() {
     process.stop().await;
 }
 
-/// A proxy before PostgreSQL that can refuse connections, and lose the answer to a statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_opens_slowly_is_there_for_those_who_come_after_whoever_gave_up() {
+    let scratch = Scratch::new().await;
+    let proxy = DeafProxy::start(scratch.settings()).await;
+    let settings = Settings { pool_size: 6, ..proxy.settings(scratch.settings()) };
+    // Each takes longer to open than any caller waits.
+    proxy.hold(true);
+    let process = Process::with(settings).await;
+    let unknown = DeviceId::parse("00000000-0000-8000-8000-000000000001").unwrap();
+    for _ in 0..50 {
+        let reads = (0..8).map(|_| process.records.untested_device(unknown));
+        let given_up = tokio::time::timeout(Duration::from_millis(10), join_all(reads)).await;
+        assert!(given_up.is_err() || given_up.unwrap().iter().all(Result::is_err));
+    }
+    proxy.hold(false);
+    let begun = Instant::now();
+    while process.records.untested_device(unknown).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    let (durable, relaxed) = (6, 2);
+    assert!(proxy.opened() <= durable + relaxed, "{} connections were opened", proxy.opened());
+    process.stop().await;
+}
+
+/// A proxy before PostgreSQL that can refuse connections or keep them waiting, and lose the answer to a statement.
 pub(crate) struct DeafProxy {
     port: u16,
     state: Arc<watch::Sender<Trouble>>,
@@ -140,6 +164,7 @@ pub(crate) struct DeafProxy {
 #[derive(Clone, Default)]
 struct Trouble {
     refuse: bool,
+    hold: bool,
     lose: Option<&'static str>,
 }
 
@@ -179,6 +204,11 @@ impl DeafProxy {
         self.state.send_modify(|trouble| trouble.refuse = refuse);
     }
 
+    /// Keeps new connections waiting for their first byte.
+    pub(crate) fn hold(&self, hold: bool) {
+        self.state.send_modify(|trouble| trouble.hold = hold);
+    }
+
     /// How many connections it was asked for.
     pub(crate) fn opened(&self) -> u32 {
         self.opened.load(Ordering::Relaxed)
@@ -206,6 +236,7 @@ enum Hearing {
 }
 
 async fn relay(client: TcpStream, port: u16, state: Arc<watch::Sender<Trouble>>) {
+    state.subscribe().wait_for(|trouble| !trouble.hold).await.unwrap();
     let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (client_in, client_out) = client.into_split();
     let (server_in, server_out) = server.into_split();

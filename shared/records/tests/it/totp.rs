@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet_domain::{DeviceId, Factor};
 use fleet_keys::Keys;
 use fleet_records::testing::Scratch;
-use fleet_records::{Cause, DeviceAlg, GuessLimit, NewDevice};
+use fleet_records::{Cause, CodeDevice, DeviceAlg, GuessLimit, NewDevice};
 use futures_util::future::join_all;
 
 use crate::fixtures::{Process, ann, device_id};
@@ -15,17 +15,27 @@ async fn r3_fifty_who_take_one_code_at_once_get_it_once_and_an_older_one_never()
     let scratch = Scratch::new().await;
     let processes = [Process::start(&scratch).await, Process::start(&scratch).await];
     processes[0].records.put_user(&ann()).await.unwrap();
+    let mut winner = 0;
     for step in [59_666_667, 59_666_668] {
-        let takers = (0..50).map(|taker| processes[taker % 2].records.take_totp_step(device_id(), step));
-        let taken = join_all(takers).await.into_iter().filter(|taken| *taken.as_ref().unwrap()).count();
-        assert_eq!(taken, 1, "{step}");
+        let takers = (0..50_u8).map(|by| {
+            let records = &processes[usize::from(by % 2)].records;
+            async move { records.take_code((device_id(), step), &[by; 16]).await.unwrap() }
+        });
+        let taken: Vec<bool> = join_all(takers).await;
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), 1, "{step}");
+        winner = u8::try_from(taken.iter().position(|taken| *taken).unwrap()).unwrap();
     }
-    let take = |step| processes[0].records.take_totp_step(device_id(), step);
+    let take = |step, by: u8| {
+        let records = &processes[0].records;
+        async move { records.take_code((device_id(), step), &[by; 16]).await.unwrap() }
+    };
     for older in [59_666_668, 59_666_667, 0] {
-        assert!(!take(older).await.unwrap(), "{older}");
+        assert!(!take(older, 100).await, "{older}");
     }
+    assert!(take(59_666_668, winner).await, "whoever has it asks again after a crash");
+    assert!(!take(59_666_667, winner).await);
     scratch.sql("UPDATE devices SET state = 2").await;
-    assert!(!take(59_666_669).await.unwrap(), "a revoked device has no codes");
+    assert!(!take(59_666_669, 100).await, "a revoked device has no codes");
     for process in processes {
         process.stop().await;
     }
@@ -50,8 +60,8 @@ async fn r3_secrets_are_sealed_at_rest_and_those_of_active_devices_are_opened() 
     // The secret of another device is none for this one.
     let copy = format!("(SELECT totp FROM devices WHERE id = '{}')", device_id());
     scratch.sql(&format!("UPDATE devices SET totp = {copy} WHERE id = '{damaged}'")).await;
-    let found = process.records.totp_secrets(&new.id).await.unwrap();
-    assert_eq!(found, [(device_id(), secret.clone())]);
+    let found = process.records.code_devices(&new.id).await.unwrap();
+    assert_eq!(found, [CodeDevice { id: device_id(), secret: secret.clone(), taken_by: None }]);
     let user = process.records.user(&new.id).await.unwrap().unwrap();
     let has: Vec<bool> = user.devices.iter().map(|device| device.has_totp).collect();
     assert_eq!(has, [true, true, false], "what is damaged shows when it is opened");

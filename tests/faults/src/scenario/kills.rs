@@ -150,7 +150,7 @@ fn told(scale: &Size, (seen, findings): (&[Seen], &Findings), done: &Done) -> St
     format!(
         "{} challenges by phone, push and code, up to {} people at once, against three workers and two gateways behind a load \
          balancer. Whoever types codes signs in twice at once, mistypes, and types one code into both: it was taken once, and \
-         every wrong one counted once. Processes died at thirteen named points and {} times by SIGKILL at random moments, and \
+         every wrong one counted once. Processes died at fourteen named points and {} times by SIGKILL at random moments, and \
          were started anew at once; one gateway was always left alone. Meanwhile the carrier and the push service failed at 2 to 5 of a \
          hundred requests and callbacks, in each of nine ways. {} calls and {} pushes were made. {} challenges took more \
          than one attempt; {} ended otherwise than their person decided. Ends by reason: {}.",
