@@ -364,6 +364,30 @@ async fn p8_while_fcm_hangs_challenges_are_accepted_and_their_pushes_follow_once
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p8_in_a_rush_the_deliveries_that_accept_challenges_send_their_pushes_as_well() {
+    const PREFETCH: usize = 20;
+    const CHALLENGES: usize = 10 * PREFETCH;
+    let mut world = World::new(PEOPLE).await;
+    world.set("FLEET_PUSH_WORKER__PREFETCH", &PREFETCH.to_string());
+    let mut people = Vec::new();
+    for number in 1..=CHALLENGES {
+        let (device, token) = (format!("00000000-0000-8000-8000-{number:012x}"), format!("swarm-{number}"));
+        people.push(world.app_user(&format!("user-{number}"), &[(&device, &token)]).await);
+    }
+    assert!(world.start(&ALL).await.stop().await, "the queues are there");
+    let drafts: Vec<_> =
+        people.into_iter().map(|person| world.portal.draft(person).by(Channel::Push)).collect();
+    let ids = futures_util::future::join_all(drafts.iter().map(|draft| world.ask(draft))).await;
+    let fleet = world.start(&ALL).await;
+    for id in ids {
+        assert_eq!(world.outcome(id).await.reason, Some(Reason::OkPush));
+    }
+    let handed_over = fleet.count("mfa_broker_deliveries_total", &["queue=\"push.send\""]);
+    assert!(handed_over < CHALLENGES as u64 / 4, "{handed_over} pushes were sent by another delivery");
+    assert!(fleet.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn e6_of_two_devices_that_answer_at_the_same_moment_one_wins_and_the_other_is_told_so() {
     const CHALLENGES: usize = 100;
     let (phones, tokens) = ([App::new(DEVICE_1), App::new(DEVICE_2)], ["one", "two"]);

@@ -15,6 +15,7 @@ use fleet_records::{Actor, Stored};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::timeout;
 
 use crate::fcm::{Fcm, FcmError, Push};
 use crate::metrics::{PushMetrics, Resend};
@@ -23,6 +24,9 @@ use crate::turn::{Turn, turn};
 
 /// How much longer than the sending itself an attempt is left alone: for its commits.
 const COMMIT_MARGIN: Duration = Duration::from_secs(2);
+/// How long a delivery waits for a place. In a rush one is free much sooner; handing the push over would cost a message and a
+/// commit more.
+const PLACE_WAIT: Duration = Duration::from_millis(500);
 
 /// Sends pushes. Clones share everything.
 #[derive(Clone)]
@@ -39,10 +43,10 @@ impl Dispatch {
         Self { engine, fcm, metrics, places: Arc::new(Semaphore::new(places)) }
     }
 
-    /// A place for a delivery that accepts a challenge to send its push as well. `None` where FCM is so slow that all are
+    /// A place for a delivery that accepts a challenge to send its push as well. `None` where FCM is so slow that all stay
     /// taken: the push is then left to the deliveries of another queue, so that accepting goes on.
-    pub(crate) fn place(&self) -> Option<SemaphorePermit<'_>> {
-        self.places.try_acquire().ok()
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        timeout(PLACE_WAIT, self.places.acquire()).await.ok()?.ok()
     }
 
     pub(crate) const fn engine(&self) -> &Engine {

@@ -18,7 +18,7 @@ pub(crate) struct ChallengeHandler {
 
 impl Handler for ChallengeHandler {
     async fn handle(&self, delivery: Delivery) -> Verdict {
-        let place = self.dispatch.place();
+        let place = self.dispatch.place().await;
         let begin = if place.is_some() { Begin::Sending } else { Begin::Queued };
         let accepted = match self.dispatch.engine().accept(&delivery, self.channel, begin).await {
             Ok(accepted) => accepted,

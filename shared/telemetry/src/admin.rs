@@ -32,7 +32,7 @@ pub async fn serve_admin(
     stop: Stop,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("telemetry.listen {listen}"))?;
-    info!(listen = %listen, "admin port is open");
+    info!(listen = %listener.local_addr()?, "admin port is open");
     serve(listener, Admin { metrics, readiness, stop }).await
 }
 
