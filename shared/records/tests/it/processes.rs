@@ -133,7 +133,8 @@ async fn callers_that_give_up_cost_no_connections() {
 async fn a_connection_that_opens_slowly_is_there_for_those_who_come_after_whoever_gave_up() {
     let scratch = Scratch::new().await;
     let proxy = DeafProxy::start(scratch.settings()).await;
-    let settings = Settings { pool_size: 6, ..proxy.settings(scratch.settings()) };
+    let connect_timeout = Duration::from_secs(10);
+    let settings = Settings { pool_size: 6, connect_timeout, ..proxy.settings(scratch.settings()) };
     // Each takes longer to open than any caller waits.
     proxy.hold(true);
     let process = Process::with(settings).await;
