@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fleet_domain::{
     Assurance, ChallengeId, ChallengeResult, Channel, PhoneKind, PhoneNumber, PhoneRole, Policy, Reason,
-    Target,
+    Target, UserId,
 };
 use fleet_records::{DeviceAlg, NewDevice, NewPhone};
 
@@ -330,17 +330,23 @@ async fn p10_while_fcm_fails_the_phone_follows_without_waiting_for_it() {
     assert!(fleet.stop().await);
 }
 
+/// Users whose one device is played by the simulator's swarm, and approves.
+async fn swarm(world: &World, count: usize) -> Vec<UserId> {
+    let mut people = Vec::new();
+    for number in 1..=count {
+        let (device, token) = (format!("00000000-0000-8000-8000-{number:012x}"), format!("swarm-{number}"));
+        people.push(world.app_user(&format!("user-{number}"), &[(&device, &token)]).await);
+    }
+    people
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p8_while_fcm_hangs_challenges_are_accepted_and_their_pushes_follow_once_it_answers() {
     const PREFETCH: usize = 20;
     const CHALLENGES: usize = 2 * PREFETCH;
     let mut world = World::new(PEOPLE).await;
     world.set("FLEET_PUSH_WORKER__PREFETCH", &PREFETCH.to_string());
-    let mut people = Vec::new();
-    for number in 1..=CHALLENGES {
-        let (device, token) = (format!("00000000-0000-8000-8000-{number:012x}"), format!("swarm-{number}"));
-        people.push(world.app_user(&format!("user-{number}"), &[(&device, &token)]).await);
-    }
+    let people = swarm(&world, CHALLENGES).await;
     let hangs = serde_json::json!({ "rules": [{ "place": "push", "fault": "timeout_before" }] });
     world.faults(&hangs).await;
     let fleet = world.start(&ALL).await;
@@ -369,11 +375,7 @@ async fn p8_in_a_rush_the_deliveries_that_accept_challenges_send_their_pushes_as
     const CHALLENGES: usize = 10 * PREFETCH;
     let mut world = World::new(PEOPLE).await;
     world.set("FLEET_PUSH_WORKER__PREFETCH", &PREFETCH.to_string());
-    let mut people = Vec::new();
-    for number in 1..=CHALLENGES {
-        let (device, token) = (format!("00000000-0000-8000-8000-{number:012x}"), format!("swarm-{number}"));
-        people.push(world.app_user(&format!("user-{number}"), &[(&device, &token)]).await);
-    }
+    let people = swarm(&world, CHALLENGES).await;
     assert!(world.start(&ALL).await.stop().await, "the queues are there");
     let drafts: Vec<_> =
         people.into_iter().map(|person| world.portal.draft(person).by(Channel::Push)).collect();

@@ -49,10 +49,12 @@ impl Queue {
         None
     }
 
-    /// Whether one more is to be opened for those who wait.
-    fn wants(&mut self, under_way: usize) -> bool {
+    /// Begins one more opening, if those who wait want it.
+    fn begins(&mut self) -> bool {
         self.waiting.retain(|one| !one.is_closed());
-        under_way < self.waiting.len().min(AT_ONCE)
+        let wanted = self.under_way < self.waiting.len().min(AT_ONCE);
+        self.under_way += usize::from(wanted);
+        wanted
     }
 
     fn give(&mut self, mut opened: Result<Opened, Error>) {
@@ -79,11 +81,9 @@ impl<C: Connect + 'static> Openings<C> {
         }
         let (sender, place) = oneshot::channel();
         queue.waiting.push_back(sender);
-        let under_way = queue.under_way;
-        if queue.wants(under_way)
-            && let Ok(runtime) = Handle::try_current()
+        if let Ok(runtime) = Handle::try_current()
+            && queue.begins()
         {
-            queue.under_way += 1;
             let (connect, config, queue) = (self.connect.clone(), config.clone(), self.queue.clone());
             drop(runtime.spawn(open((connect, config), self.patience, queue)));
         }
@@ -117,11 +117,9 @@ async fn open<C: Connect>((connect, config): (Arc<C>, Config), patience: Duratio
             queue.give(opened);
         }
         queue.under_way -= 1;
-        let under_way = queue.under_way;
-        if !queue.wants(under_way) {
+        if !queue.begins() {
             return;
         }
-        queue.under_way += 1;
     }
 }
 

@@ -53,7 +53,11 @@ pub(crate) async fn drain(until: Until, count: u64, probe: &Probe) -> anyhow::Re
     let before = Before::read(probe, Some(&records)).await?;
     let curve = timeout(LONGEST, watch(until, count, (&scraper, &bar))).await;
     let curve = curve.with_context(|| {
-        format!("after {LONGEST:?} {} of {count} challenges were {}", bar.position(), until.name())
+        format!(
+            "after {LONGEST:?} {} of {count} challenges were {}: the fleet's log says why",
+            bar.position(),
+            until.name()
+        )
     })??;
     bar.finish_and_clear();
     let seconds = curve.last().map_or(0.0, |(at, _)| *at);

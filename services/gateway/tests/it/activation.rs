@@ -9,7 +9,8 @@ use fleet_keys::random_bytes;
 use fleet_records::{ActivationCode, Beside, CommittedEnrollment, OpenedEnrollment};
 use serde_json::{Value, json};
 
-use crate::support::{Fleet, PUBLIC_URL, Phone, Reply, TITLE, portal};
+use crate::phone::Phone;
+use crate::support::{Fleet, PUBLIC_URL, Reply, TITLE, portal};
 
 const PUSH: &[AskedStep] = &[AskedStep { channel: Channel::Push, target: Target::Primary, timeout: None }];
 

@@ -6,7 +6,8 @@ use fleet_domain::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Fleet, Phone, SID, TITLE, by, path_of};
+use crate::phone::Phone;
+use crate::support::{Fleet, SID, TITLE, by, path_of};
 
 const PUSH: &[AskedStep] = &[AskedStep { channel: Channel::Push, target: Target::Primary, timeout: None }];
 

@@ -152,7 +152,7 @@ async fn a_call_that_nobody_waits_for_is_hung_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn v5_a_machine_is_not_spoken_to_and_the_next_step_follows() {
     let fleet = Fleet::start().await;
-    let phone = crate::support::Phone::new();
+    let phone = crate::phone::Phone::new();
     let user = fleet.enroll("ada", &[&phone]).await;
     let mut last = None;
     for (answered_by, is_machine) in
@@ -219,7 +219,7 @@ async fn a_status_that_comes_twice_late_or_for_nobody_is_no_content() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_failed_hands_the_next_step_over() {
     let fleet = Fleet::start().await;
-    let phone = crate::support::Phone::new();
+    let phone = crate::phone::Phone::new();
     let user = fleet.enroll("ada", &[&phone]).await;
     let key = fleet.challenge(&user, &[by(Channel::Voice), by(Channel::Push)], None).await;
     fleet.dial(&key).await;

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::support::{Fleet, PUBLIC_URL, Phone, SID, SIGNATURE, by, path_of, signature};
+use crate::phone::Phone;
+use crate::support::{Fleet, PUBLIC_URL, SID, SIGNATURE, by, path_of, signature};
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded";
 /// How long an answer to a whole request is waited for.

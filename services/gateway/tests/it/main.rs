@@ -8,6 +8,7 @@ mod callbacks;
 mod calls;
 mod connections;
 mod hostile;
+mod phone;
 mod pins;
 mod prompts;
 mod support;

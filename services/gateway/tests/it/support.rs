@@ -1,28 +1,26 @@
-//! A gateway with everything behind it, the carrier that calls it back, and the phones that answer it.
+//! A gateway with everything behind it, and the carrier that calls it back.
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fleet_broker::{Broker, Delivery, Handler, Queue, Verdict};
 use fleet_domain::{
     Ask, AskedStep, CallerId, CallerIdStep, Challenge, ChallengeId, ChallengeKey, Channel, Context as Shown,
-    DeviceId, Event, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, Purpose, Target,
-    Timestamp, UserId, open,
+    Event, PhoneKind, PhoneNumber, PhoneRole, Policy, Portal, PortalName, Purpose, Target, Timestamp, UserId,
+    open,
 };
 use fleet_engine::{Applied, Apply, Engine};
-use fleet_keys::{DeviceAlg, Keys, hmac_sha1_base64, random_bytes};
+use fleet_keys::{Keys, hmac_sha1_base64, random_bytes};
 use fleet_lifecycle::{Clock, Context, Stop, Tasks};
 use fleet_outcomes::Outcomes;
 use fleet_records::testing::Scratch;
-use fleet_records::{Actor, NewDevice, NewPhone, NewUser, Note, Records};
+use fleet_records::{Actor, NewPhone, NewUser, Note, Records};
 use fleet_telemetry::{Metrics, Readiness};
 use fleet_testkit::{amqp_url, redis_url, unique_name};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+
+use crate::phone::Phone;
 
 pub(crate) const PUBLIC_URL: &str = "https://mfa.example.org";
 pub(crate) const TITLE: &str = "Example University";
@@ -61,51 +59,6 @@ impl Reply {
 
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-/// An authenticator device with its key.
-pub(crate) struct Phone {
-    pub(crate) id: DeviceId,
-    key: EcdsaKeyPair,
-}
-
-impl Phone {
-    pub(crate) fn new() -> Self {
-        let random = SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        let key =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
-        Self { id: DeviceId::from_uuid(uuid::Uuid::from_bytes(random_bytes())), key }
-    }
-
-    pub(crate) fn sign(&self, typ: &str, claims: &Value) -> String {
-        self.sign_with(&json!({ "alg": "ES256", "typ": typ, "kid": self.id.to_string() }), claims)
-    }
-
-    /// Signs with the public key in the header, as a device does that nobody knows yet.
-    pub(crate) fn sign_unknown(&self, typ: &str, claims: &Value) -> String {
-        let point = self.key.public_key().as_ref();
-        let part = |from: usize| URL_SAFE_NO_PAD.encode(&point[from..from + 32]);
-        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": part(1), "y": part(33) });
-        self.sign_with(&json!({ "alg": "ES256", "typ": typ, "jwk": jwk }), claims)
-    }
-
-    pub(crate) fn sign_with(&self, header: &Value, claims: &Value) -> String {
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", part(header), part(claims));
-        let signature = self.key.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-
-    fn enrolled(&self) -> NewDevice {
-        NewDevice {
-            id: self.id,
-            alg: DeviceAlg::Es256,
-            public_key: self.key.public_key().as_ref().to_vec(),
-            push_token: None,
-            totp: None,
-        }
     }
 }
 

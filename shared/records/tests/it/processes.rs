@@ -104,13 +104,28 @@ async fn without_postgresql_the_start_succeeds_and_everything_begins_when_it_com
     process.stop().await;
 }
 
+fn unknown() -> DeviceId {
+    DeviceId::parse("00000000-0000-8000-8000-000000000001").unwrap()
+}
+
+/// What is asked is answered again, and pools of six and two have opened no more than that.
+async fn reads_over_few(process: Process, proxy: &DeafProxy) {
+    let begun = Instant::now();
+    while process.records.untested_device(unknown()).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    let (durable, relaxed) = (6, 2);
+    assert!(proxy.opened() <= durable + relaxed, "{} connections were opened", proxy.opened());
+    process.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_that_give_up_cost_no_connections() {
     let scratch = Scratch::new().await;
     let proxy = DeafProxy::start(scratch.settings()).await;
     let settings = Settings { pool_size: 6, ..proxy.settings(scratch.settings()) };
     let process = Process::with(settings).await;
-    let unknown = DeviceId::parse("00000000-0000-8000-8000-000000000001").unwrap();
+    let unknown = unknown();
     assert_eq!(process.records.untested_device(unknown).await.unwrap(), None);
 
     let slow = scratch.hold("LOCK TABLE untested_devices IN ACCESS EXCLUSIVE MODE").await;
@@ -120,13 +135,7 @@ async fn callers_that_give_up_cost_no_connections() {
         assert!(given_up.is_err(), "{given_up:?}");
     }
     slow.commit().await;
-    let begun = Instant::now();
-    while process.records.untested_device(unknown).await.is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(10));
-    }
-    let (durable, relaxed) = (6, 2);
-    assert!(proxy.opened() <= durable + relaxed, "{} connections were opened", proxy.opened());
-    process.stop().await;
+    reads_over_few(process, &proxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,20 +147,14 @@ async fn a_connection_that_opens_slowly_is_there_for_those_who_come_after_whoeve
     // Each takes longer to open than any caller waits.
     proxy.hold(true);
     let process = Process::with(settings).await;
-    let unknown = DeviceId::parse("00000000-0000-8000-8000-000000000001").unwrap();
+    let unknown = unknown();
     for _ in 0..50 {
         let reads = (0..8).map(|_| process.records.untested_device(unknown));
         let given_up = tokio::time::timeout(Duration::from_millis(10), join_all(reads)).await;
         assert!(given_up.is_err() || given_up.unwrap().iter().all(Result::is_err));
     }
     proxy.hold(false);
-    let begun = Instant::now();
-    while process.records.untested_device(unknown).await.is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(10));
-    }
-    let (durable, relaxed) = (6, 2);
-    assert!(proxy.opened() <= durable + relaxed, "{} connections were opened", proxy.opened());
-    process.stop().await;
+    reads_over_few(process, &proxy).await;
 }
 
 /// A proxy before PostgreSQL that can refuse connections or keep them waiting, and lose the answer to a statement.
